@@ -1,0 +1,244 @@
+//! The contract on the root chain, call by call: deposits, blocks, standard exits and the money that they move. §2, §4, §5.
+//!
+//! [`Contract`] follows the protocol text, as the Solidity does, and a test holds the two against each other: the same
+//! calls are refused for the same reason, emit the same events and leave the same words. What it leaves to others: gas,
+//! the lock, the tokens' own books, and the wei and tokens that the contract's account holds.
+
+mod ledger;
+mod processing;
+mod revert;
+mod standard_exits;
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use alloy_primitives::{Address, B256, U256};
+
+pub use self::ledger::{Anchor, Submission};
+pub use self::revert::Revert;
+pub use self::standard_exits::InclusionProof;
+use crate::exit::key::Periods;
+use crate::exit::queue::ExitQueue;
+use crate::exit::standard::CoinState;
+use crate::facts::RootEvent;
+use crate::output::{ETHER, OutputId};
+use crate::position::BlockNumber;
+use crate::signature::Domain;
+
+/// What a deployment fixes for ever. §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameters {
+    /// Signs every block; not zero.
+    pub operator: Address,
+    /// MEP and sunset.
+    pub periods: Periods,
+    /// Wei that a standard exit's owner puts up.
+    pub exit_bond: u128,
+    /// The part of it that goes to whoever processes the exit; at most the bond.
+    pub exit_bounty: u128,
+}
+
+/// Who calls, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The account that calls.
+    pub caller: Address,
+    /// Timestamp of the root block that executes the call, in seconds; below 2^40, in which the contract's words keep times.
+    pub now: u64,
+}
+
+/// A transfer out of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Payment {
+    /// In which asset.
+    pub asset: Address,
+    /// To whom.
+    pub to: Address,
+    /// How much, above zero.
+    pub amount: U256,
+}
+
+/// How a [`Payment`] went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentOutcome {
+    /// It was received.
+    Received,
+    /// The receiver or the token refused it, with the full gas share at hand. §5.2.
+    Failed,
+}
+
+/// Answers how each payment goes, in the order in which they are made.
+pub type Pay<'a> = dyn FnMut(Payment) -> PaymentOutcome + 'a;
+
+/// The child chain as the contract knows it. §2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChainHead {
+    /// Number of the next block; 2^39 when there is none left.
+    pub next_number: u64,
+    /// Timestamp of the last block, or of the deployment, in seconds.
+    pub last_timestamp: u64,
+    /// Deposits that the last block covers.
+    pub deposit_count: u64,
+    /// Nonce of the next deposit, which is the number of deposits so far.
+    pub next_nonce: u64,
+    /// Whether a block was proven invalid.
+    pub halt: Option<Halt>,
+    /// When the chain was closed, in seconds. §8.
+    pub closed_at: Option<u64>,
+}
+
+impl ChainHead {
+    fn halted_from(&self) -> Option<BlockNumber> {
+        self.halt.map(|halt| halt.from)
+    }
+}
+
+/// From where on blocks are void. §3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halt {
+    /// The first void block.
+    pub from: BlockNumber,
+    /// When `from` last fell, in seconds.
+    pub at: u64,
+}
+
+/// The contract's storage. §2, §5.1.
+///
+/// A call that is refused changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contract {
+    parameters: Parameters,
+    domain: Domain,
+    head: ChainHead,
+    commitments: BTreeMap<BlockNumber, B256>,
+    coins: BTreeMap<OutputId, CoinState>,
+    payees: BTreeMap<OutputId, Address>,
+    /// What each asset that was ever deposited may still pay to exits.
+    owed: BTreeMap<Address, u128>,
+    exit_keys: BTreeMap<Address, ExitQueue>,
+    claimable: BTreeMap<(Address, Address), U256>,
+}
+
+impl Contract {
+    /// Returns a contract deployed at `now`, in seconds, whose transactions are signed for `domain`.
+    ///
+    /// # Errors
+    ///
+    /// [`Revert::InvalidParameters`] if the operator is zero, MEP is zero, the sunset is shorter than MEP or the bounty
+    /// larger than the bond.
+    pub fn deploy(parameters: Parameters, domain: Domain, now: u64) -> Result<Self, Revert> {
+        let Periods { minimum_exit_period, sunset } = parameters.periods;
+        let valid = !parameters.operator.is_zero()
+            && minimum_exit_period != 0
+            && sunset >= minimum_exit_period
+            && parameters.exit_bounty <= parameters.exit_bond;
+        if !valid {
+            return Err(Revert::InvalidParameters);
+        }
+        let head = ChainHead {
+            next_number: BlockNumber::FIRST.get(),
+            last_timestamp: now,
+            deposit_count: 0,
+            next_nonce: 0,
+            halt: None,
+            closed_at: None,
+        };
+        Ok(Self {
+            parameters,
+            domain,
+            head,
+            commitments: BTreeMap::new(),
+            coins: BTreeMap::new(),
+            payees: BTreeMap::new(),
+            owed: BTreeMap::from([(ETHER, 0)]),
+            exit_keys: BTreeMap::new(),
+            claimable: BTreeMap::new(),
+        })
+    }
+
+    /// Makes block `number` and all after it void, as a conviction at `now` does. §3.
+    pub fn halt(&mut self, number: BlockNumber, now: u64) {
+        if self.head.halted_from().is_none_or(|from| number < from) {
+            self.head.halt = Some(Halt { from: number, at: now });
+        }
+    }
+
+    /// Closes the chain at `now`, unless it is halted or closed already. §8.
+    pub fn close(&mut self, now: u64) {
+        if self.head.halt.is_none() {
+            self.head.closed_at.get_or_insert(now);
+        }
+    }
+
+    /// Returns what the deployment fixed.
+    #[must_use]
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Returns the head of the child chain.
+    #[must_use]
+    pub fn head(&self) -> &ChainHead {
+        &self.head
+    }
+
+    /// Returns the commitment of a block. §1.9.
+    #[must_use]
+    pub fn commitment(&self, number: BlockNumber) -> Option<B256> {
+        self.commitments.get(&number).copied()
+    }
+
+    /// Returns the word of an output id. §5.1.
+    #[must_use]
+    pub fn coin(&self, output_id: OutputId) -> CoinState {
+        self.coins.get(&output_id).copied().unwrap_or_default()
+    }
+
+    /// Returns to whom the coin's last assigned exit was handed. Counts only while its word says assigned.
+    #[must_use]
+    pub fn payee(&self, output_id: OutputId) -> Option<Address> {
+        self.payees.get(&output_id).copied()
+    }
+
+    /// Returns what an asset may still pay to exits, in base units; `None` for a token that was never deposited. §2.
+    #[must_use]
+    pub fn owed(&self, asset: Address) -> Option<u128> {
+        self.owed.get(&asset).copied()
+    }
+
+    /// Returns the keys of an asset's exits; `None` before its first exit. §4.
+    #[must_use]
+    pub fn exit_keys(&self, asset: Address) -> Option<&ExitQueue> {
+        self.exit_keys.get(&asset)
+    }
+
+    /// Returns the account's credit in an asset, in base units. §5.2.
+    #[must_use]
+    pub fn claimable(&self, account: Address, asset: Address) -> U256 {
+        self.claimable.get(&(account, asset)).copied().unwrap_or_default()
+    }
+
+    /// Returns whether block `number` is void. §3.
+    fn is_void(&self, number: BlockNumber) -> bool {
+        self.head.halted_from().is_some_and(|from| from <= number)
+    }
+
+    /// Makes a payment, or credits it if it fails. Nothing happens for an amount of zero. §5.2.
+    fn pay_or_credit(&mut self, payment: Payment, pay: &mut Pay<'_>, events: &mut Vec<RootEvent>) -> PaymentOutcome {
+        if payment.amount.is_zero() {
+            return PaymentOutcome::Received;
+        }
+        let outcome = pay(payment);
+        match outcome {
+            PaymentOutcome::Received => {}
+            PaymentOutcome::Failed => {
+                let Payment { asset, to: account, amount } = payment;
+                let credit = self.claimable.entry((account, asset)).or_default();
+                // No account is credited 2^256: each amount has left what an asset owes or was a bond in ether.
+                *credit = credit.saturating_add(amount);
+                events.push(RootEvent::Credited { account, asset, amount });
+            }
+        }
+        outcome
+    }
+}

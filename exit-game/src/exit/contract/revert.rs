@@ -1,0 +1,203 @@
+//! Why the contract refuses a call: the errors of `IRootChain.sol` that depend on its state and the call alone.
+
+use alloy_primitives::{Address, B256, U256};
+
+use crate::facts::RootRef;
+use crate::output::OutputId;
+use crate::position::BlockNumber;
+
+/// Why a call changed nothing. Named and filled as in `IRootChain.sol`; a call is refused for the first reason that holds
+/// in the contract's order.
+///
+/// Not among them: `Locked`, `NotEnoughGas` and `NotAToken`, which tell of re-entered calls, gas and code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Revert {
+    /// The parameters contradict the protocol text.
+    #[error("the parameters contradict the protocol")]
+    InvalidParameters,
+    /// The chain takes no more deposits or blocks. §3, §8.
+    #[error("the chain is halted or closed")]
+    ChainStopped {
+        /// First void block.
+        halted_from: Option<BlockNumber>,
+        /// When the chain was closed, in seconds.
+        closed_at: Option<u64>,
+    },
+    /// An owner or a payee is the zero address.
+    #[error("the zero address owns nothing and is paid nothing")]
+    ZeroAddress,
+    /// A deposit's amount is zero, or does not fit into 128 bits.
+    #[error("a deposit of {amount} is out of range")]
+    AmountOutOfRange {
+        /// Base units of the asset.
+        amount: U256,
+    },
+    /// All nonces are taken.
+    #[error("no deposit has a nonce left")]
+    DepositsExhausted,
+    /// The deposit would lift what an asset owes out of its range.
+    #[error("{asset} would owe {total}")]
+    AssetTotalExceeded {
+        /// The asset.
+        asset: Address,
+        /// What it would owe, in base units.
+        total: U256,
+    },
+    /// The caller is not the operator of the block.
+    #[error("{caller} is not the operator")]
+    NotOperator {
+        /// Who called.
+        caller: Address,
+    },
+    /// The block does not follow the last one.
+    #[error("block {number} is not the next block {next_number}")]
+    WrongBlockNumber {
+        /// The number given.
+        number: u64,
+        /// The one expected.
+        next_number: u64,
+    },
+    /// More than 2^20 transactions, or a count and a root of which only one is zero.
+    #[error("{tx_count} transactions under the root {tx_root}")]
+    WrongTxCount {
+        /// The count given.
+        tx_count: u32,
+        /// The root given.
+        tx_root: B256,
+    },
+    /// Fewer deposits than the last block covers, or more than there are.
+    #[error("{deposit_count} deposits are not between {covered} and {made}")]
+    WrongDepositCount {
+        /// The count given.
+        deposit_count: u64,
+        /// What the last block covers.
+        covered: u64,
+        /// How many there are.
+        made: u64,
+    },
+    /// The root block is not later than the last child-chain block.
+    #[error("the root block's time {timestamp} is not after the last block's {last_timestamp}")]
+    TimestampNotLater {
+        /// Seconds.
+        timestamp: u64,
+        /// Seconds.
+        last_timestamp: u64,
+    },
+    /// The operator wanted the block earlier or not at all.
+    #[error("the block was wanted by {not_after}, and it is {timestamp}")]
+    SubmittedTooLate {
+        /// Seconds.
+        timestamp: u64,
+        /// Seconds.
+        not_after: u64,
+    },
+    /// The anchor is not among the last 256 root blocks of this branch.
+    #[error("{anchor} is not on this branch, or too old")]
+    UnknownAnchor {
+        /// The root block named.
+        anchor: RootRef,
+    },
+    /// The value sent is not the bond.
+    #[error("{sent} wei are not the bond of {bond}")]
+    WrongBond {
+        /// Wei.
+        sent: U256,
+        /// Wei.
+        bond: u128,
+    },
+    /// The body is not canonical. §1.5.
+    #[error("the body is not canonical")]
+    NotCanonical,
+    /// The transaction makes fewer outputs.
+    #[error("the transaction has no output {output_index}")]
+    NoSuchOutput {
+        /// The index asked for.
+        output_index: u8,
+    },
+    /// The header is not that of a committed block.
+    #[error("the header of block {number} is not the committed one")]
+    UnknownHeader {
+        /// The number in the header.
+        number: BlockNumber,
+    },
+    /// The block is void. §3.
+    #[error("block {number} is void")]
+    VoidBlock {
+        /// Its number.
+        number: BlockNumber,
+    },
+    /// The proof does not show the transaction at this index of the block.
+    #[error("the proof does not show the transaction at index {index} of block {number}")]
+    NotIncluded {
+        /// The block.
+        number: BlockNumber,
+        /// The index in it.
+        index: u32,
+    },
+    /// No deposit with these fields was taken.
+    #[error("no deposit made {output_id}")]
+    NotADeposit {
+        /// The id that these fields have.
+        output_id: OutputId,
+    },
+    /// The caller does not own the coin.
+    #[error("{caller} is not the owner {owner}")]
+    NotOwner {
+        /// Who called.
+        caller: Address,
+        /// Whose the coin is.
+        owner: Address,
+    },
+    /// The coin is exiting.
+    #[error("{output_id} is exiting already")]
+    AlreadyExiting {
+        /// The coin.
+        output_id: OutputId,
+    },
+    /// The coin was settled.
+    #[error("{output_id} was settled and froze at {freeze}")]
+    AlreadySettled {
+        /// The coin.
+        output_id: OutputId,
+        /// Seconds.
+        freeze: u64,
+    },
+    /// The record is not that of a pending exit.
+    #[error("the record is not that of a pending exit of {output_id}")]
+    NotExiting {
+        /// The coin.
+        output_id: OutputId,
+    },
+    /// The body and signature are not a spend of the coin by its owner.
+    #[error("this does not spend {output_id}")]
+    NotASpend {
+        /// The coin.
+        output_id: OutputId,
+    },
+    /// The caller is not whom the exit pays.
+    #[error("{caller} is not the payee {payee}")]
+    NotPayee {
+        /// Who called.
+        caller: Address,
+        /// Who is paid.
+        payee: Address,
+    },
+    /// The caller has no credit in this asset.
+    #[error("{account} has no credit in {asset}")]
+    NothingToClaim {
+        /// Who called.
+        account: Address,
+        /// The asset.
+        asset: Address,
+    },
+    /// The credit could not be paid to this address.
+    #[error("{amount} of {asset} could not be paid to {to}")]
+    ClaimFailed {
+        /// The asset.
+        asset: Address,
+        /// Where it was to go.
+        to: Address,
+        /// Base units.
+        amount: U256,
+    },
+}

@@ -1,0 +1,122 @@
+//! What the root chain says: its blocks and the contract's events, as plain values.
+//!
+//! The adapter to the root chain makes them, [`Game`](crate::game::Game) takes them in. Every field is as hostile as the
+//! node that it came from; a [`RootEvent`] is well-formed, nothing more.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+
+use crate::block::Header;
+use crate::exit::standard::ExitRecord;
+use crate::output::{Deposit, OutputId};
+
+/// A root-chain block's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RootRef {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: B256,
+}
+
+impl fmt::Display for RootRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "root block {} ({})", self.number, self.hash)
+    }
+}
+
+/// A root-chain block with what the contract did in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootBlock {
+    /// Number and hash.
+    pub at: RootRef,
+    /// Hash of the block before it.
+    pub parent: B256,
+    /// Its timestamp, in seconds: the protocol's *now*.
+    pub timestamp: u64,
+    /// The contract's events, in log order.
+    pub events: Vec<RootEvent>,
+}
+
+/// An event of the contract. Named and filled as in `IRootChain.sol`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootEvent {
+    /// A deposit was taken. §2.
+    Deposited(Deposit),
+    /// An address was fixed as an asset of one standard. §1.2.
+    AssetRecorded {
+        /// The asset.
+        asset: Address,
+    },
+    /// A block was committed. §2.
+    BlockSubmitted(Header),
+    /// A standard exit was started. §5.2.
+    StandardExitStarted(ExitRecord),
+    /// A standard exit was ended by a spend of its coin. §5.2.
+    StandardExitChallenged {
+        /// The coin.
+        output_id: OutputId,
+        /// Who got the bond.
+        challenger: Address,
+        /// Body of the transaction that spends the coin.
+        spend: Bytes,
+        /// Its owner's signature, 64 bytes.
+        signature: Bytes,
+    },
+    /// The claim to an exit was handed on. §5.2.
+    ExitAssigned {
+        /// The coin.
+        output_id: OutputId,
+        /// Who is paid now.
+        payee: Address,
+    },
+    /// An exit was paid and its coin settled. §5.2.
+    ExitPaid {
+        /// The coin.
+        output_id: OutputId,
+        /// Who was paid.
+        payee: Address,
+        /// What the coin is worth.
+        amount: u128,
+        /// What was paid; less where the asset could not cover it.
+        paid: u128,
+        /// Whether the payment failed and waits to be claimed.
+        credited: bool,
+    },
+    /// The turn of an exit came that is void or whose coin was settled before. §5.1.
+    ExitReturned {
+        /// The coin.
+        output_id: OutputId,
+        /// Who got the bond back.
+        payee: Address,
+    },
+    /// The head of an asset's list moved. §4.
+    ExitKeysCleared {
+        /// The asset.
+        asset: Address,
+        /// The first key now, 0 for none.
+        head: u64,
+    },
+    /// A payment failed and is held for the account. §5.2.
+    Credited {
+        /// Whose it is.
+        account: Address,
+        /// In which asset.
+        asset: Address,
+        /// How much.
+        amount: U256,
+    },
+    /// A credit was paid out. §2.
+    Claimed {
+        /// Whose it was.
+        account: Address,
+        /// In which asset.
+        asset: Address,
+        /// Where it went.
+        to: Address,
+        /// How much.
+        amount: U256,
+    },
+}

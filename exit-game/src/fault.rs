@@ -1,0 +1,118 @@
+//! R1–R7: how a transaction breaks a block, with the whereabouts of the evidence. §3.
+//!
+//! R8 and R9 are about the unspent tree as a whole; [`BlockVerdict`](crate::ledger::BlockVerdict) says when it is wrong.
+
+use core::fmt;
+
+use alloy_primitives::{Address, U256};
+
+use crate::output::OutputId;
+use crate::position::{Place, Position};
+use crate::transaction::PlacedTransactionError;
+
+/// A rule of §3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Rule {
+    /// Body or witness is not canonical.
+    R1,
+    /// An input refers to its own or a later place.
+    R2,
+    /// An input does not exist where the placement says.
+    R3,
+    /// The signature is not the owner's.
+    R4,
+    /// Inputs and outputs do not balance.
+    R5,
+    /// A coin is spent twice.
+    R6,
+    /// A frozen coin is spent.
+    R7,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// What is wrong with a transaction in its place. `input` is always an index into the transaction's inputs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// R1: the leaf's preimage does not decode.
+    #[error("R1: the leaf is not canonical")]
+    NotCanonical(#[from] PlacedTransactionError),
+    /// R2: the placement names this place or a later one.
+    #[error("R2: input {input} is placed at {placement}, which is not before this transaction")]
+    NotBefore {
+        /// Which input.
+        input: usize,
+        /// The position it is said to come from.
+        placement: Position,
+    },
+    /// R3: no such coin stands where the placement says.
+    #[error("R3: input {input} ({output_id}) was not made at {placement}")]
+    NoSuchInput {
+        /// Which input.
+        input: usize,
+        /// The coin.
+        output_id: OutputId,
+        /// The position it is said to come from.
+        placement: Position,
+    },
+    /// R4: the signature does not recover to the owner.
+    #[error("R4: input {input} belongs to {owner}, who did not sign")]
+    NotSignedByOwner {
+        /// Which input.
+        input: usize,
+        /// Whose coin it is.
+        owner: Address,
+        /// Who signed, if anybody did.
+        signer: Option<Address>,
+    },
+    /// R5: value is made or lost.
+    #[error("R5: {inputs} of asset {asset} go in but {outputs} come out")]
+    Unbalanced {
+        /// The asset.
+        asset: Address,
+        /// Sum of the inputs, in base units.
+        inputs: U256,
+        /// Sum of the outputs, in base units.
+        outputs: U256,
+    },
+    /// R6: an earlier transaction spends the same coin.
+    #[error("R6: input {input} ({output_id}) was spent before by {first}")]
+    DoubleSpend {
+        /// Which input.
+        input: usize,
+        /// The coin.
+        output_id: OutputId,
+        /// Where it was spent first.
+        first: Place,
+    },
+    /// R7: the coin was frozen before the block's timestamp.
+    #[error("R7: input {input} ({output_id}) was frozen at {freeze}")]
+    Frozen {
+        /// Which input.
+        input: usize,
+        /// The coin.
+        output_id: OutputId,
+        /// When it froze, in seconds.
+        freeze: u64,
+    },
+}
+
+impl Fault {
+    /// Returns the rule that is broken.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        match self {
+            Self::NotCanonical(_) => Rule::R1,
+            Self::NotBefore { .. } => Rule::R2,
+            Self::NoSuchInput { .. } => Rule::R3,
+            Self::NotSignedByOwner { .. } => Rule::R4,
+            Self::Unbalanced { .. } => Rule::R5,
+            Self::DoubleSpend { .. } => Rule::R6,
+            Self::Frozen { .. } => Rule::R7,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Standard exits as users live through them: stories, and what holds whatever anybody does.
+
+mod invariants;
+mod refusals;
+mod stories;
+mod world;
