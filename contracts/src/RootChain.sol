@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {ExitProcessing} from "./ExitProcessing.sol";
+import {Ledger} from "./Ledger.sol";
+import {RootChainBase} from "./RootChainBase.sol";
+import {StandardExits} from "./StandardExits.sol";
+import {IRootChain} from "./interfaces/IRootChain.sol";
+import {ExitTiming} from "./libraries/ExitTiming.sol";
+import {KeyList} from "./libraries/KeyList.sol";
+import {Transfers} from "./libraries/Transfers.sol";
+import {CoinState} from "./types/CoinState.sol";
+import {Halt} from "./types/Halt.sol";
+import {Head} from "./types/Head.sol";
+
+/// @title Plasmid's contract on the root chain
+/// @notice See `IRootChain` for what each call does. There is no upgrade and no administrator.
+///
+/// What it assumes:
+/// - Tokens: the balance of this contract falls by its own transfers alone. A token that shrinks balances, blocks
+///   accounts, or fails, harms those who hold it and nobody else; what arrives at a deposit is measured.
+/// - Clocks: root-block timestamps never fall, and follow real time closely against MEP.
+/// - Safety: for each bad exit and each invalid block somebody watches, and gets a transaction into the root chain
+///   within the periods of the protocol text. The operator is trusted with nothing but liveness.
+/// - Liveness: none of the operator's. Anybody may start the exit of an own coin, and anybody may process.
+/// - Cryptography: keccak-256 has no collisions, in its first 215 bits either, and secp256k1 signatures are not forged.
+contract RootChain is Ledger, StandardExits, ExitProcessing {
+    using KeyList for KeyList.List;
+
+    /// The root block from which on its events are found.
+    uint64 private immutable DEPLOYMENT_BLOCK;
+
+    constructor(Parameters memory parameters) RootChainBase(parameters) {
+        DEPLOYMENT_BLOCK = uint64(block.number);
+    }
+
+    // ----------------------------------------------------------------- views
+
+    /// @inheritdoc IRootChain
+    function blocks(uint64 number) external view returns (bytes32 commitment) {
+        return _blocks[number];
+    }
+
+    /// @inheritdoc IRootChain
+    function coin(bytes32 outputId) external view returns (bytes32 recordHash, bool assigned, uint64 state) {
+        CoinState coinState = _coins[outputId];
+        return (coinState.recordHash(), coinState.isAssigned(), coinState.state());
+    }
+
+    /// @inheritdoc IRootChain
+    function payeeOf(bytes32 outputId) external view returns (address payee) {
+        return _payees[outputId];
+    }
+
+    /// @inheritdoc IRootChain
+    function assetOf(address asset) external view returns (uint128 owed, AssetStandard standard) {
+        if (asset == Transfers.ETHER) return (uint128(_head.etherOwed()), AssetStandard.Unknown);
+        return (_assets[asset].owed, _assets[asset].standard);
+    }
+
+    /// @inheritdoc IRootChain
+    function exitKeys(address asset, uint64 from, uint256 limit) external view returns (ExitKey[] memory keys) {
+        return _exitKeys[asset].keysAfter(from, limit);
+    }
+
+    /// @inheritdoc IRootChain
+    function claimable(address account, address asset) external view returns (uint256 amount) {
+        return _claimable[account][asset];
+    }
+
+    /// @inheritdoc IRootChain
+    function head() external view returns (ChainHead memory) {
+        Head h = _head;
+        Halt halt = _halt;
+        return ChainHead({
+            nextNumber: h.nextNumber(),
+            lastTimestamp: h.lastTimestamp(),
+            depositCount: h.depositCount(),
+            nextNonce: h.nextNonce(),
+            haltedFrom: halt.haltedFrom(),
+            haltedAt: halt.haltedAt(),
+            closedAt: halt.closedAt()
+        });
+    }
+
+    /// @inheritdoc IRootChain
+    function operatorOf(uint64) external view returns (address operator) {
+        return OPERATOR;
+    }
+
+    /// @inheritdoc IRootChain
+    function deploymentBlock() external view returns (uint64 number) {
+        return DEPLOYMENT_BLOCK;
+    }
+
+    /// @inheritdoc IRootChain
+    function periods() external view returns (Periods memory) {
+        return Periods({
+            minimumExitPeriod: uint64(MINIMUM_EXIT_PERIOD),
+            granularity: uint64(ExitTiming.granularity(MINIMUM_EXIT_PERIOD)),
+            freezeDelay: uint64(ExitTiming.freezeDelay(MINIMUM_EXIT_PERIOD)),
+            grace: uint64(ExitTiming.grace(MINIMUM_EXIT_PERIOD)),
+            sunset: uint64(SUNSET)
+        });
+    }
+
+    /// @inheritdoc IRootChain
+    function bonds() external view returns (Bonds memory) {
+        return Bonds({exitBond: uint128(EXIT_BOND), exitBounty: uint128(EXIT_BOUNTY)});
+    }
+}
