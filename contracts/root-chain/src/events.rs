@@ -1,0 +1,207 @@
+//! The contract's logs as the protocol's facts, strictly: a log that is not one is an error, never passed over.
+
+use alloy_primitives::Address;
+use plasmid_exit_game::block::Header;
+use plasmid_exit_game::exit::standard::ExitRecord;
+use plasmid_exit_game::facts::RootEvent;
+use plasmid_exit_game::output::{Deposit, Output, OutputId};
+use plasmid_exit_game::position::{BlockNumber, NONCE_BITS, Position};
+
+use crate::bindings::{DecodeError, Fields, decode_root_chain_log};
+use crate::node::Log;
+
+/// `AssetStandard.Erc20`, the only standard of version 1 (§1.2).
+const ERC20: u64 = 1;
+
+/// Decodes a log of `contract`.
+///
+/// # Errors
+///
+/// [`EventError`] if the log is of another contract, was taken away, or is not an event as RootChain writes it.
+pub fn decode_event(contract: Address, log: &Log) -> Result<RootEvent, EventError> {
+    if log.address != contract {
+        return Err(EventError::Foreign { address: log.address });
+    }
+    if log.removed {
+        return Err(EventError::Removed);
+    }
+    let (name, mut fields) = decode_root_chain_log(log)?;
+    Ok(match name {
+        "Deposited" => RootEvent::Deposited(deposit(&mut fields)?),
+        "AssetRecorded" => {
+            let asset = fields.address()?;
+            if fields.uint::<u64>()? != ERC20 {
+                return Err(fields.out_of_form().into());
+            }
+            RootEvent::AssetRecorded { asset }
+        }
+        "BlockSubmitted" => RootEvent::BlockSubmitted(header(&mut fields)?),
+        "StandardExitStarted" => RootEvent::StandardExitStarted(exit_record(&mut fields)?),
+        "StandardExitChallenged" => RootEvent::StandardExitChallenged {
+            output_id: OutputId(fields.word()?),
+            challenger: fields.address()?,
+            spend: fields.bytes()?,
+            signature: fields.bytes()?,
+        },
+        "ExitAssigned" => RootEvent::ExitAssigned { output_id: OutputId(fields.word()?), payee: fields.address()? },
+        "ExitPaid" => RootEvent::ExitPaid {
+            output_id: OutputId(fields.word()?),
+            payee: fields.address()?,
+            amount: fields.uint()?,
+            paid: fields.uint()?,
+            credited: fields.bool()?,
+        },
+        "ExitReturned" => RootEvent::ExitReturned { output_id: OutputId(fields.word()?), payee: fields.address()? },
+        "ExitKeysCleared" => RootEvent::ExitKeysCleared { asset: fields.address()?, head: fields.uint()? },
+        "Credited" => {
+            RootEvent::Credited { account: fields.address()?, asset: fields.address()?, amount: fields.uint()? }
+        }
+        "Claimed" => RootEvent::Claimed {
+            account: fields.address()?,
+            asset: fields.address()?,
+            to: fields.address()?,
+            amount: fields.uint()?,
+        },
+        _ => return Err(DecodeError::UnknownEvent { topic: log.topics.first().copied() }.into()),
+    })
+}
+
+/// Why a log is not a fact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EventError {
+    /// Another contract wrote it.
+    #[error("the log is of {address}")]
+    Foreign {
+        /// Who did.
+        address: Address,
+    },
+    /// A reorganisation took it away.
+    #[error("the log was taken away by a reorganisation")]
+    Removed,
+    /// Not an event as RootChain writes it: another contract, or a node that lies.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+}
+
+fn deposit(fields: &mut Fields) -> Result<Deposit, DecodeError> {
+    let nonce: u64 = fields.uint()?;
+    let output = output(fields)?;
+    if nonce >> NONCE_BITS != 0 {
+        return Err(fields.out_of_form());
+    }
+    Ok(Deposit { nonce, output })
+}
+
+fn header(fields: &mut Fields) -> Result<Header, DecodeError> {
+    let number = BlockNumber::new(fields.uint()?).ok_or_else(|| fields.out_of_form())?;
+    Ok(Header {
+        number,
+        tx_root: fields.word()?,
+        utxo_root: fields.word()?,
+        tx_count: fields.uint()?,
+        deposit_count: fields.uint()?,
+        timestamp: fields.uint()?,
+    })
+}
+
+fn exit_record(fields: &mut Fields) -> Result<ExitRecord, DecodeError> {
+    let output_id = OutputId(fields.word()?);
+    let position = Position::from_bits(fields.uint()?).ok_or_else(|| fields.out_of_form())?;
+    Ok(ExitRecord { output_id, position, output: output(fields)?, key: fields.uint()? })
+}
+
+fn output(fields: &mut Fields) -> Result<Output, DecodeError> {
+    let output = Output { owner: fields.address()?, asset: fields.address()?, amount: fields.uint()? };
+    output.check().map_err(|_| fields.out_of_form())?;
+    Ok(output)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::{B256, Bytes, U64, U256, keccak256};
+
+    use super::*;
+
+    const CONTRACT: Address = Address::repeat_byte(0xcc);
+
+    fn log(signature: &str, topics: &[B256], data: &[B256]) -> Log {
+        let data: Vec<u8> = data.iter().flat_map(|word| word.0).collect();
+        Log {
+            address: CONTRACT,
+            topics: [keccak256(signature)].iter().chain(topics).copied().collect(),
+            data: data.into(),
+            block_number: U64::from(1),
+            block_hash: B256::ZERO,
+            transaction_hash: B256::ZERO,
+            log_index: U64::ZERO,
+            removed: false,
+        }
+    }
+
+    fn deposited(nonce: U256, amount: U256) -> Log {
+        let (owner, asset) = (Address::repeat_byte(1).into_word(), Address::ZERO.into_word());
+        log("Deposited(uint64,address,address,uint128)", &[nonce.into(), owner, asset], &[amount.into()])
+    }
+
+    #[test]
+    fn a_log_is_a_fact_only_as_the_contract_writes_it() {
+        let good = deposited(U256::from(7), U256::from(9));
+        let output = Output { owner: Address::repeat_byte(1), asset: Address::ZERO, amount: 9 };
+        assert_eq!(decode_event(CONTRACT, &good), Ok(RootEvent::Deposited(Deposit { nonce: 7, output })));
+
+        let dirty = B256::repeat_byte(1);
+        let form = EventError::Decode(DecodeError::Form { of: "Deposited".to_owned() });
+        let topics = |at: usize, topic: B256| {
+            let mut topics = good.topics.clone();
+            topics[at] = topic;
+            topics
+        };
+        for wrong in [
+            deposited(U256::from(1) << NONCE_BITS, U256::from(9)),
+            deposited(U256::from(1) << 64, U256::from(9)),
+            deposited(U256::from(7), U256::ZERO),
+            deposited(U256::from(7), U256::from(1) << 128),
+            Log { topics: topics(2, dirty), ..good.clone() },
+            Log { topics: topics(2, B256::ZERO), ..good.clone() },
+            Log { topics: good.topics[..3].to_vec(), ..good.clone() },
+            Log { topics: [&good.topics[..], &[dirty]].concat(), ..good.clone() },
+            Log { data: Bytes::new(), ..good.clone() },
+            Log { data: good.data.slice(..31), ..good.clone() },
+            Log { data: [&good.data[..], &[0]].concat().into(), ..good.clone() },
+        ] {
+            assert_eq!(decode_event(CONTRACT, &wrong), Err(form.clone()), "{wrong:?}");
+        }
+
+        let unknown = |topic| Err(EventError::Decode(DecodeError::UnknownEvent { topic }));
+        assert_eq!(decode_event(CONTRACT, &Log { topics: topics(0, dirty), ..good.clone() }), unknown(Some(dirty)));
+        assert_eq!(decode_event(CONTRACT, &Log { topics: vec![], ..good.clone() }), unknown(None));
+        assert_eq!(decode_event(CONTRACT, &Log { removed: true, ..good.clone() }), Err(EventError::Removed));
+        let foreign = decode_event(Address::ZERO, &good);
+        assert_eq!(foreign, Err(EventError::Foreign { address: CONTRACT }));
+    }
+
+    #[test]
+    fn bytes_in_a_log_are_bounded_by_it() {
+        let word = |number: u64| B256::from(U256::from(number));
+        let signature = "StandardExitChallenged(bytes32,address,bytes,bytes)";
+        let topics = [word(1), Address::repeat_byte(2).into_word()];
+        let good = [word(64), word(128), word(1), B256::right_padding_from(&[7]), word(0)];
+        let event = decode_event(CONTRACT, &log(signature, &topics, &good)).unwrap();
+        let RootEvent::StandardExitChallenged { spend, signature: signed, .. } = event else { panic!("{event:?}") };
+        assert_eq!((&spend[..], &signed[..]), (&[7][..], &[][..]));
+        for (at, value) in [(0, 65), (0, 1 << 40), (1, 96), (1, u64::MAX), (2, 33), (2, u64::from(u32::MAX)), (4, 1)] {
+            let mut wrong = good;
+            wrong[at] = word(value);
+            assert!(decode_event(CONTRACT, &log(signature, &topics, &wrong)).is_err(), "word {at} = {value}");
+        }
+    }
+
+    /// Credits of a token that lies about its balances add up to more than 128 bits.
+    #[test]
+    fn a_credit_beyond_any_honest_token_does_not_stop_those_who_follow() {
+        let (account, asset) = (Address::repeat_byte(1).into_word(), Address::repeat_byte(2).into_word());
+        let claimed = log("Claimed(address,address,address,uint256)", &[account, asset], &[account, U256::MAX.into()]);
+        let event = decode_event(CONTRACT, &claimed);
+        assert!(matches!(event, Ok(RootEvent::Claimed { amount: U256::MAX, .. })), "{event:?}");
+    }
+}
