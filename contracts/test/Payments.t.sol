@@ -278,7 +278,7 @@ contract PaymentsTest is RootChainTest {
         TransfersCaller caller = new TransfersCaller();
         vm.deal(address(caller), 1 ether);
         uint256 sent = 0;
-        for (uint256 gasLimit = enough - 20_000; gasLimit < enough + 20_000; gasLimit += 100) {
+        for (uint256 gasLimit = enough - 60_000; gasLimit < enough + 20_000; gasLimit += 100) {
             try caller.send{gas: gasLimit}(asset, to, 1) returns (bool success) {
                 vm.assertTrue(success, "failed for want of gas");
                 ++sent;
