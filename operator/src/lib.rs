@@ -1,0 +1,26 @@
+//! Plasmid's operator: orders transactions, promises each its place in milliseconds, and commits blocks to the root chain.
+//!
+//! | module | answers for |
+//! | --- | --- |
+//! | [`config`], [`service`] | settings; joining the parts and running them |
+//! | [`api`], [`admission`] | HTTP; what can be said of a transaction by itself |
+//! | [`writer`] | the one thread that decides, makes durable, then answers |
+//! | [`operator`], [`sequencer`], [`committer`] | all decisions, pure: order and drops, what is submitted when |
+//! | [`journal`] | the log of everything promised |
+//! | [`receipts`] | signed receipts and answers, functions of the log |
+//! | [`block_builder`], [`submitter`] | roots and archive; transactions to the root chain |
+//! | [`metrics`] | what is counted |
+
+pub mod admission;
+pub mod api;
+pub mod block_builder;
+pub mod committer;
+pub mod config;
+pub mod journal;
+pub mod metrics;
+pub mod operator;
+pub mod receipts;
+pub mod sequencer;
+pub mod service;
+pub mod submitter;
+pub mod writer;

@@ -1,0 +1,102 @@
+//! All decisions of the operator in one place: the sequencer's, the committer's, and whether it works at all. Pure, so that
+//! the program and a simulation drive the same code.
+
+use plasmid_exit_game::position::BlockNumber;
+use plasmid_node::chain::Chain;
+
+use crate::admission::Admitted;
+use crate::committer::{AccountState, Committer, Decision, Waiting};
+use crate::journal::Record;
+use crate::sequencer::{Outcome, ReplayError, Rules, Sequencer, Stop, earliest_freeze};
+
+/// No new root block for this part of F, by the machine's clock, and the operator is blind: F/4.
+const BLIND_DIVISOR: u64 = 4;
+
+/// The operator's mind. Every record that a method returns is made durable before anybody hears of it.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    sequencer: Sequencer,
+    committer: Committer,
+    is_halted: bool,
+}
+
+impl Operator {
+    /// Returns the operator before the first record of its log.
+    #[must_use]
+    pub fn new(rules: Rules, finality_depth: u64) -> Self {
+        Self { sequencer: Sequencer::new(rules), committer: Committer::new(finality_depth), is_halted: false }
+    }
+
+    /// Applies a record of the log.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplayError`], as [`Sequencer::replay`].
+    pub fn replay(&mut self, chain: &mut Chain, record: &Record) -> Result<(), ReplayError> {
+        if let Record::Intended(intent) = record {
+            self.committer.record(*intent);
+        }
+        self.sequencer.replay(chain, record)
+    }
+
+    /// Returns why nothing new is accepted. `blind_secs` is how long no new root block came, by the machine's clock.
+    #[must_use]
+    pub fn stop(&self, chain: &Chain, blind_secs: u64) -> Option<Stop> {
+        if self.is_halted {
+            return Some(Stop::Halted);
+        }
+        let is_blind = blind_secs >= (chain.game().periods().freeze_delay() / BLIND_DIVISOR).max(1);
+        self.sequencer.stop(chain.game()).or(is_blind.then_some(Stop::RootChainBehind))
+    }
+
+    /// Decides on a group of requests, as [`Sequencer::accept`].
+    pub fn accept(
+        &mut self,
+        chain: &mut Chain,
+        requests: Vec<Admitted>,
+        blind_secs: u64,
+    ) -> (Vec<Record>, Vec<Outcome>) {
+        let stop = self.stop(chain, blind_secs);
+        self.sequencer.accept(chain, requests, stop)
+    }
+
+    /// Draws the consequences of the root block that was connected or disconnected last.
+    pub fn observe_root_chain(&mut self, chain: &mut Chain) -> Vec<Record> {
+        self.sequencer.observe_deposits(chain);
+        self.committer.forget_final(chain.game());
+        if let Some((anchor, _)) = chain.game().anchor(chain.finality_depth()) {
+            self.sequencer.forget_up_to(chain.game().last_block_at(anchor.number));
+        }
+        if self.is_halted {
+            return Vec::new();
+        }
+        let dropped = self.sequencer.drop_frozen(chain, self.committer.bound(chain.game()));
+        dropped.into_iter().chain(self.sequencer.cover(chain)).collect()
+    }
+
+    /// Takes in whether the chain is halted or closed.
+    pub fn set_halted(&mut self, is_halted: bool) {
+        self.is_halted = is_halted;
+    }
+
+    /// Closes the open block if it is time; called every block interval.
+    pub fn close_if_due(&mut self, chain: &mut Chain) -> Option<Record> {
+        if self.is_halted { None } else { self.sequencer.close_if_due(chain) }
+    }
+
+    /// Decides what to submit. A [`Decision::Sign`] counts as signed from now on.
+    pub fn decide(&mut self, chain: &Chain, account: &AccountState) -> Decision {
+        let last = chain.game().last_block();
+        let stopped = self.is_halted || self.sequencer.stop(chain.game()) == Some(Stop::RootChainReorganised);
+        let Some(block) = last.next().and_then(|number| chain.sealed_block(number)).filter(|_| !stopped) else {
+            return Decision::Wait(Waiting::NothingToSubmit);
+        };
+        let freeze = earliest_freeze(chain, block.number);
+        let content = |number: BlockNumber| chain.sealed_block(number);
+        let decision = self.committer.decide(&block, freeze, content, chain.game(), account);
+        if let Decision::Sign(intent) = decision {
+            self.committer.record(intent);
+        }
+        decision
+    }
+}

@@ -1,0 +1,199 @@
+//! Deposit, spend, commit, kill, again: the operator on a real root chain, over real HTTP.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B256};
+use clap::Parser;
+use plasmid_exit_game::exit::key::Periods;
+use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId};
+use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
+use plasmid_exit_game::{position::Position, tx_tree};
+use plasmid_node::client::{Client, ClientError, ClientLimits};
+use plasmid_node::problem::Code;
+use plasmid_node::wire::CoinState;
+use plasmid_operator::config::Config;
+use plasmid_operator::journal::FaultPlan;
+use plasmid_operator::service;
+use plasmid_root_chain::account::Account;
+use plasmid_root_chain::client::{Bonds, Deployment, RootChain};
+use plasmid_root_chain::deploy::{self, Parameters};
+use plasmid_root_chain::node::Node;
+use plasmid_root_chain::rpc::{Rpc, RpcSettings};
+use plasmid_root_chain::sender::{Sender, SenderSettings};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+const OPERATOR_KEY: &str = "0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
+const ALICE_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
+const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 4_800 };
+
+/// An anvil on a free port, ended with the test.
+struct Anvil(Child, String);
+
+impl Anvil {
+    fn start() -> Self {
+        let mut process = Command::new(executable())
+            .args(["--port", "0", "--hardfork", "osaka", "--block-time", "1"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("anvil is installed: scripts/test does that");
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let url =
+            lines.find_map(|line| Some(format!("http://{}", line.unwrap().split_once("Listening on ")?.1.trim())));
+        // Nobody reads on, and a full pipe would stop it.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self(process, url.expect("anvil says where it listens"))
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The pinned anvil itself: npm's launcher would leave it running when killed.
+fn executable() -> PathBuf {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../contracts/node_modules/@foundry-rs");
+    let entries = std::fs::read_dir(packages).expect("anvil is installed: scripts/test does that");
+    let is_anvil = |path: &PathBuf| path.to_string_lossy().contains("/anvil-") && path.exists();
+    entries.map(|entry| entry.unwrap().path().join("bin/anvil")).find(is_anvil).expect("anvil is installed")
+}
+
+struct Running {
+    client: Client,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    async fn start(anvil: &Anvil, contract: Address, data_dir: &Path, faults: FaultPlan) -> Self {
+        let config = Config::parse_from([
+            "plasmid-operator",
+            "--l1-url",
+            &anvil.1,
+            "--contract",
+            &contract.to_string(),
+            "--data-dir",
+            &data_dir.to_string_lossy(),
+            "--finality-depth",
+            "3",
+        ]);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let account = Account::from_hex(OPERATOR_KEY).unwrap();
+        let task = tokio::spawn(service::run(config, account, listener, faults, async { drop(stopped.await) }));
+        let client = Client::new(&format!("http://{address}"), ClientLimits::default()).unwrap();
+        Self { client, address, stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited a minute for this: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn deploy(node: &Node) -> (RootChain, Deployment) {
+    let operator = Account::from_hex(OPERATOR_KEY).unwrap();
+    let bonds = Bonds::at_base_fee(1_000_000_000).unwrap();
+    let parameters = Parameters { operator: operator.address(), periods: PERIODS, bonds };
+    let sender = Sender::new(node.clone(), operator, SenderSettings::default()).await.unwrap();
+    let deployment = deploy::deploy(&sender, &parameters).await.unwrap().deployment;
+    (RootChain::new(node.clone(), deployment.contract), deployment)
+}
+
+fn code_of(error: ClientError) -> Code {
+    match error {
+        ClientError::Problem { problem, .. } => problem.code,
+        error => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_is_spent_committed_and_stays_so_over_a_restart() {
+    let anvil = Anvil::start();
+    let node = Node::new(Rpc::new(&[anvil.1.clone()], RpcSettings::default()).unwrap());
+    let (root_chain, deployment) = deploy(&node).await;
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Running::start(&anvil, deployment.contract, folder.path(), FaultPlan::default()).await;
+
+    let alice = Account::from_hex(ALICE_KEY).unwrap();
+    let sender = Sender::new(node.clone(), alice.clone(), SenderSettings::default()).await.unwrap();
+    sender.send(&root_chain.deposit(alice.address(), 1_000)).await.unwrap();
+    let output = Output { owner: alice.address(), asset: ETHER, amount: 1_000 };
+    let deposit = Deposit { nonce: 0, output };
+    eventually("the deposit is covered", async || {
+        let state = operator.client.coin(deposit.output_id()).await.ok()?.state;
+        (state != CoinState::Pending).then_some(())
+    })
+    .await;
+
+    let bob = Address::repeat_byte(0xb0);
+    let outputs = vec![Output { owner: bob, amount: 300, ..output }, Output { amount: 700, ..output }];
+    let body = Transaction::new(vec![deposit.output_id()], outputs, B256::ZERO).unwrap();
+    let signature = alice.sign_digest(body.signing_hash(&deployment.domain()));
+    let accepted = operator.client.submit(&body, &signature).await.unwrap();
+
+    let placement = vec![Position::of_deposit(0).unwrap()];
+    let placed = PlacedTransaction { body: body.clone(), witness: Witness { signature, placement } };
+    let leaf = tx_tree::leaf(placed.body.hash(), placed.witness.hash());
+    let now = node.head().await.unwrap().timestamp;
+    let (domain, key) = (deployment.domain(), Account::from_hex(OPERATOR_KEY).unwrap().address());
+    accepted.receipt.signed().unwrap().check(&domain, key, leaf, now, PERIODS.freeze_delay()).unwrap();
+    assert_eq!(operator.client.submit(&body, &signature).await.unwrap(), accepted, "a repeat has the first answer");
+
+    let other = Transaction::new(vec![deposit.output_id()], vec![output], B256::ZERO).unwrap();
+    let signed = alice.sign_digest(other.signing_hash(&domain));
+    assert_eq!(code_of(operator.client.submit(&other, &signed).await.unwrap_err()), Code::AlreadySpent);
+    assert_eq!(code_of(operator.client.submit(&other, &signature).await.unwrap_err()), Code::BadSignature);
+
+    // Its outputs can be spent at once.
+    let change = OutputId::of_output(body.hash(), 1);
+    let next = Transaction::new(vec![change], vec![Output { amount: 700, ..output }], B256::ZERO).unwrap();
+    let signed = alice.sign_digest(next.signing_hash(&domain));
+    let chained = operator.client.submit(&next, &signed).await.unwrap();
+
+    let committed = eventually("the payments are committed", async || {
+        let coin = operator.client.coin(OutputId::of_output(next.hash(), 0)).await.ok()?;
+        matches!(coin.state, CoinState::Committed | CoinState::Final).then_some(coin)
+    })
+    .await;
+    assert_eq!(Some(committed.position), next.outputs().len().checked_sub(1).map(|_| chained.positions[0]));
+    let header = operator.client.inclusion(committed.id).await.unwrap().verify().unwrap().header;
+    let word = root_chain.commitment(header.number).await.unwrap();
+    assert_eq!(word, Some(header.commitment()), "what is proven is what the root chain has");
+    operator.client.unspent(committed.id, plasmid_node::wire::BlockChoice::LATEST).await.unwrap();
+
+    operator.stop().await;
+    let operator = Running::start(&anvil, deployment.contract, folder.path(), FaultPlan::default()).await;
+    let repeated = eventually("the operator is back", async || match operator.client.submit(&body, &signature).await {
+        Ok(repeated) => Some(repeated),
+        Err(error) => {
+            assert_eq!(code_of(error), Code::NotReady);
+            None
+        }
+    })
+    .await;
+    assert_eq!(repeated, accepted, "the same answer after a restart");
+    assert!(operator.address.port() != 0);
+    operator.stop().await;
+}
