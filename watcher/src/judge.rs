@@ -1,0 +1,549 @@
+//! The watcher's judgement: root-chain facts and served bodies in, findings out. §3, §7.
+//!
+//! No socket and no machine's clock: *now* is the newest root block's time. What it knows can be made again from the root
+//! chain, the archive and the history: a restart replays the same facts and ends in the same state. Files come before
+//! records and records before memory, so that a kill between two steps loses work, never a finding.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use alloy_primitives::B256;
+use bytes::Bytes;
+use plasmid_exit_game::block::{BodyFormatError, BodyItem, Header, decode_items};
+use plasmid_exit_game::facts::{RootBlock, RootEvent, RootRef};
+use plasmid_exit_game::fault::Rule;
+use plasmid_exit_game::game::GameError;
+use plasmid_exit_game::ledger::Leaf;
+use plasmid_exit_game::output::OutputId;
+use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN, Signature};
+use plasmid_exit_game::transaction::Transaction;
+use plasmid_exit_game::tx_tree::LEAVES_MAX;
+use plasmid_node::archive::ArchiveError;
+use plasmid_node::chain::{ApplyBlockError, BlockCheck, BodyError, Chain, ROOT_UNDO_MAX, SharedChain};
+use plasmid_node::recover;
+use plasmid_node::wire::Verdict;
+
+use crate::body::{self, ServedBody};
+use crate::finding::{Breach, Finding, Withholding};
+use crate::history::{BlockRecord, History, HistoryError, SignedBody, Source, Spend};
+
+/// A history that the API reads while the judge writes.
+pub type SharedHistory = Arc<RwLock<History>>;
+
+/// Knows the chain, and says of each committed block whether it is valid.
+#[derive(Debug)]
+pub struct Judge {
+    chain: SharedChain,
+    history: SharedHistory,
+    domain: Domain,
+    /// The root blocks that can be disconnected, oldest first.
+    connected: VecDeque<Connected>,
+    /// Committed blocks whose body is not at hand with every preimage.
+    missing: BTreeMap<BlockNumber, Missing>,
+    /// The first block that is bad: nothing after it is judged.
+    bad: Option<(BlockNumber, Finding)>,
+    /// The body read last, which is mostly the next one judged.
+    loaded: Option<Loaded>,
+    /// Archived bodies that turned out damaged.
+    damaged: Vec<BlockNumber>,
+}
+
+#[derive(Debug)]
+struct Connected {
+    at: RootRef,
+    /// Coins whose exit took a step in it.
+    exits: Vec<OutputId>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Missing {
+    /// Root-chain time at which it was first asked for.
+    asked_at: Option<u64>,
+    /// First leaf without a preimage, if the rest is at hand.
+    opaque: Option<u32>,
+    /// Whether what is at hand has been looked through for a breach.
+    is_searched: bool,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    number: BlockNumber,
+    commitment: B256,
+    leaves: Vec<Option<Leaf>>,
+}
+
+impl Judge {
+    /// Returns the judge before the first root block.
+    ///
+    /// `chain` is new; `history` may hold records of an earlier run.
+    #[must_use]
+    pub fn new(chain: SharedChain, history: SharedHistory, domain: Domain) -> Self {
+        Self {
+            chain,
+            history,
+            domain,
+            connected: VecDeque::new(),
+            missing: BTreeMap::new(),
+            bad: None,
+            loaded: None,
+            damaged: Vec::new(),
+        }
+    }
+
+    /// Takes in the next root block.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError::Game`] if it contradicts what came before, which no honest node shows: nothing has changed. After any
+    /// other error the judge is to be made anew.
+    pub fn connect(&mut self, block: &RootBlock) -> Result<(), JudgeError> {
+        self.chain_mut().connect_root_block(block)?;
+        let mut exits = Vec::new();
+        for event in &block.events {
+            match event {
+                RootEvent::BlockSubmitted(header) => self.commit(header)?,
+                RootEvent::StandardExitStarted(record) => exits.push(record.output_id),
+                RootEvent::StandardExitChallenged { output_id, spend, signature, .. } => {
+                    self.take_shown_spend(spend, signature)?;
+                    exits.push(*output_id);
+                }
+                RootEvent::ExitPaid { output_id, .. } | RootEvent::ExitReturned { output_id, .. } => {
+                    exits.push(*output_id)
+                }
+                RootEvent::Deposited(_)
+                | RootEvent::AssetRecorded { .. }
+                | RootEvent::ExitAssigned { .. }
+                | RootEvent::ExitKeysCleared { .. }
+                | RootEvent::Credited { .. }
+                | RootEvent::Claimed { .. } => {}
+            }
+        }
+        self.recheck_frozen(&exits)?;
+        self.connected.push_back(Connected { at: block.at, exits });
+        if self.connected.len() > ROOT_UNDO_MAX {
+            self.connected.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Takes back the root block connected last. Returns whether that could be done.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]: the judge is to be made anew.
+    pub fn disconnect(&mut self) -> Result<bool, JudgeError> {
+        let Some(Connected { exits, .. }) = self.connected.pop_back() else { return Ok(false) };
+        if self.chain_mut().disconnect_root_block().is_none() {
+            return Ok(false);
+        }
+        let (first_gone, last) = {
+            let chain = self.chain();
+            let last = chain.game().last_block();
+            let gone = last.next().filter(|&next| next <= chain.last_local_block());
+            (chain.disagreement().or(gone), last)
+        };
+        if let Some(first) = first_gone {
+            self.revert_from(first)?;
+        }
+        self.missing.retain(|&number, _| number <= last);
+        if self.bad.as_ref().is_some_and(|&(number, _)| number > last) {
+            self.bad = None;
+        }
+        self.recheck_frozen(&exits)?;
+        Ok(true)
+    }
+
+    /// Returns the root blocks that can be disconnected, oldest first.
+    pub fn connected(&self) -> impl Iterator<Item = RootRef> {
+        self.connected.iter().map(|connected| connected.at)
+    }
+
+    /// Returns the headers of up to `limit` blocks whose bodies are missing, of those that `is_due` lets pass, in order.
+    pub fn wanted(&self, is_due: impl Fn(BlockNumber) -> bool, limit: usize) -> Vec<Header> {
+        let chain = self.chain();
+        let due = self.missing.keys().filter(|&&number| is_due(number)).take(limit);
+        due.filter_map(|&number| Some(chain.game().header(number)?.0)).collect()
+    }
+
+    /// Notes that the body is being asked for, and returns the root-chain time at which this attempt begins.
+    pub fn ask(&mut self, number: BlockNumber) -> u64 {
+        let now = self.chain().game().now();
+        if let Some(missing) = self.missing.get_mut(&number) {
+            missing.asked_at.get_or_insert(now);
+        }
+        now
+    }
+
+    /// Takes in a body, or as much of it as a server has.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]: the judge is to be made anew.
+    pub fn take_body(&mut self, served: &ServedBody) -> Result<(), JudgeError> {
+        let header = served.header();
+        let Some(missing) = self.missing.get(&header.number).copied() else { return Ok(()) };
+        if self.chain().game().header(header.number).map(|(header, _)| header) != Some(header) {
+            return Ok(());
+        }
+        let archive = self.chain().archive().clone();
+        let mut bytes = Cow::Borrowed(served.bytes());
+        match archive.read(header.number, header.tx_root, header.tx_count) {
+            Ok(held) => {
+                let merged = body::merge(&items(&held, header)?, &items(&bytes, header)?);
+                if merged == held {
+                    return Ok(());
+                }
+                archive.remove(header.number)?;
+                bytes = Cow::Owned(merged);
+            }
+            Err(ArchiveError::Missing { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        archive.write(header.number, &bytes)?;
+        let leaves = body::read_leaves(&items(&bytes, header)?, &self.domain, &[]);
+        let now = self.chain().game().now();
+        self.take_leaves(header, leaves, missing.asked_at.unwrap_or(now))
+    }
+
+    /// Notes that an attempt to get the body, which began at root-chain time `began_at`, failed with every server; marks the
+    /// block as withheld if its time was over then. §3.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]: the judge is to be made anew.
+    pub fn take_failure(&mut self, number: BlockNumber, began_at: u64) -> Result<(), JudgeError> {
+        let Some(&missing) = self.missing.get(&number) else { return Ok(()) };
+        let (header, grace) = {
+            let chain = self.chain();
+            let Some(&(header, _)) = chain.game().header(number) else { return Ok(()) };
+            (header, chain.game().periods().grace())
+        };
+        let asked_at = missing.asked_at.unwrap_or(began_at);
+        let commitment = header.commitment();
+        let known = self.history().record(number).filter(|record| record.commitment == commitment).cloned();
+        let mut record = known.clone().unwrap_or_else(|| BlockRecord::new(commitment, asked_at));
+        let is_late = began_at > header.timestamp.max(record.asked_at).saturating_add(grace);
+        // A body that was served once and that we lost is our fault.
+        if is_late && !record.is_served && record.finding.mark().is_none() {
+            let withholding = missing.opaque.map_or(Withholding::Body, |index| Withholding::Preimage { index });
+            record.finding = Finding::Withheld(withholding);
+        }
+        if known.as_ref() != Some(&record) {
+            self.history_mut().put(number, record, None)?;
+        }
+        Ok(())
+    }
+
+    /// Judges the block after the last valid one, if it is committed and its body at hand or withheld. Returns what was found.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]: the judge is to be made anew.
+    pub fn judge_next(&mut self) -> Result<Option<(BlockNumber, Finding)>, JudgeError> {
+        if self.bad.is_some() {
+            return Ok(None);
+        }
+        let next = {
+            let chain = self.chain();
+            chain.last_local_block().next().and_then(|next| chain.game().header(next)).map(|&(header, _)| header)
+        };
+        let Some(header) = next else { return Ok(None) };
+        let number = header.number;
+        let mark = {
+            let history = self.history();
+            let record = history.record(number).filter(|record| record.commitment == header.commitment());
+            record.and_then(|record| record.finding.mark())
+        };
+        let finding = match (mark, self.missing.get_mut(&number)) {
+            (Some(withholding), _) => Finding::Withheld(withholding),
+            (None, None) => match self.judge_whole(&header)? {
+                Some(finding) => finding,
+                None => return Ok(None),
+            },
+            (None, Some(missing)) => {
+                let Some(opaque) = missing.opaque.filter(|_| !missing.is_searched) else { return Ok(None) };
+                missing.is_searched = true;
+                match self.judge_part(&header, opaque)? {
+                    Some(finding) => finding,
+                    None => return Ok(None),
+                }
+            }
+        };
+        self.record(&header, &finding)?;
+        Ok(Some((number, finding)))
+    }
+
+    /// Returns the first bad block and what was found of it.
+    #[must_use]
+    pub fn bad(&self) -> Option<&(BlockNumber, Finding)> {
+        self.bad.as_ref()
+    }
+
+    /// Returns the blocks whose archived bodies were found damaged since the start.
+    #[must_use]
+    pub fn damaged(&self) -> &[BlockNumber] {
+        &self.damaged
+    }
+
+    /// Returns how many committed blocks wait for their body.
+    #[must_use]
+    pub fn missing_count(&self) -> usize {
+        self.missing.len()
+    }
+
+    /// Returns whether every committed block is judged, or stands behind a bad one with its body at hand or marked missing.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let chain = self.chain();
+        self.bad.is_some() || chain.last_local_block() == chain.game().last_block()
+    }
+
+    /// Returns the chain, for reading.
+    pub fn chain(&self) -> RwLockReadGuard<'_, Chain> {
+        self.chain.read().expect("no writer panics")
+    }
+
+    /// Returns the history, for reading.
+    pub fn history(&self) -> RwLockReadGuard<'_, History> {
+        self.history.read().expect("no writer panics")
+    }
+
+    fn chain_mut(&self) -> RwLockWriteGuard<'_, Chain> {
+        self.chain.write().expect("no writer panics")
+    }
+
+    fn history_mut(&self) -> RwLockWriteGuard<'_, History> {
+        self.history.write().expect("no writer panics")
+    }
+
+    /// Takes in a new commitment: its body may be in the archive already, or another one's in its place.
+    fn commit(&mut self, header: &Header) -> Result<(), JudgeError> {
+        let number = header.number;
+        let record = self.history().record(number).cloned();
+        let known = record.filter(|record| record.commitment == header.commitment());
+        let asked_at = known.as_ref().map(|record| record.asked_at);
+        let archive = self.chain().archive().clone();
+        match archive.read(number, header.tx_root, header.tx_count) {
+            Ok(bytes) => {
+                let leaves = self.read_archived(header, &bytes)?;
+                self.missing.insert(number, Missing { asked_at, ..Missing::default() });
+                let now = self.chain().game().now();
+                return self.take_leaves(header, leaves, asked_at.unwrap_or(now));
+            }
+            Err(ArchiveError::Missing { .. }) => {}
+            Err(ArchiveError::Damaged { .. }) => {
+                if known.is_some() {
+                    self.damaged.push(number);
+                }
+                self.displace(number)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.missing.insert(number, Missing { asked_at, ..Missing::default() });
+        if header.tx_count == 0 {
+            let empty = ServedBody::check(*header, Bytes::new()).expect("no leaves have the root zero");
+            self.take_body(&empty)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the archived body of `number`, which is not the committed block's, out of the way. Its spends stay evidence.
+    fn displace(&mut self, number: BlockNumber) -> Result<(), JudgeError> {
+        let archive = self.chain().archive().clone();
+        let bytes = archive.read_range(number, 0..archive.body_len(number)?)?;
+        if let Ok(items) = decode_items(&bytes, LEAVES_MAX as u32) {
+            let leaves = body::read_leaves(&items, &self.domain, &[]);
+            self.history_mut().unmake(number, &leaves)?;
+        }
+        archive.remove(number)?;
+        Ok(())
+    }
+
+    /// Takes in the leaves of a body that is in the archive.
+    fn take_leaves(&mut self, header: &Header, leaves: Vec<Option<Leaf>>, asked_at: u64) -> Result<(), JudgeError> {
+        let (number, commitment) = (header.number, header.commitment());
+        let opaque = leaves.iter().position(Option::is_none).map(|index| index as u32);
+        {
+            let mut history = self.history_mut();
+            let known = history.record(number).filter(|record| record.commitment == commitment).cloned();
+            let mut record = known.clone().unwrap_or_else(|| BlockRecord::new(commitment, asked_at));
+            record.is_served |= opaque.is_none();
+            if known.as_ref() != Some(&record) || !history.has_signers(number, header.tx_root, &leaves)? {
+                history.put(number, record, Some((header.tx_root, &leaves)))?;
+            }
+            history.index(number, &leaves);
+        }
+        match opaque {
+            None => drop(self.missing.remove(&number)),
+            Some(_) => {
+                let missing = Missing { asked_at: Some(asked_at), opaque, is_searched: false };
+                self.missing.insert(number, missing);
+            }
+        }
+        self.loaded = Some(Loaded { number, commitment, leaves });
+        Ok(())
+    }
+
+    /// Reads the leaves of an archived body, with the signers that were found when it was served.
+    fn read_archived(&self, header: &Header, bytes: &[u8]) -> Result<Vec<Option<Leaf>>, JudgeError> {
+        let signers = self.history().signers(header.number, header.tx_root)?;
+        Ok(body::read_leaves(&items(bytes, header)?, &self.domain, &signers.unwrap_or_default()))
+    }
+
+    /// Takes in a spend that was shown in a call on the root chain.
+    fn take_shown_spend(&mut self, spend: &[u8], signature: &[u8]) -> Result<(), JudgeError> {
+        let signature = <[u8; SIGNATURE_LEN]>::try_from(signature).ok().and_then(|bytes| Signature::decode(bytes).ok());
+        let (Ok(body), Some(signature)) = (Transaction::decode(spend), signature) else { return Ok(()) };
+        let Some(signer) = recover::signer(&signature, body.signing_hash(&self.domain)) else { return Ok(()) };
+        let spend = Spend { signer, source: Source::Loose(body.hash()) };
+        if !self.history().spends_by(body.inputs()[0], signer).any(|known| known == spend) {
+            self.history_mut().put_loose(signer, &SignedBody { body, signature })?;
+        }
+        Ok(())
+    }
+
+    /// Judges a block whose body is at hand; `None` if the archive has lost it.
+    fn judge_whole(&mut self, header: &Header) -> Result<Option<Finding>, JudgeError> {
+        let Some(leaves) = self.load(header)? else { return Ok(None) };
+        let Some(leaves) = leaves.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let mut chain = self.chain_mut();
+        Ok(Some(match chain.apply_block(header, leaves)? {
+            BlockCheck::Valid => {
+                chain.archived(header.number);
+                Finding::Valid
+            }
+            BlockCheck::Invalid { index, fault } => Finding::Invalid(Breach::new(index, &fault)),
+            BlockCheck::WrongUnspentRoot { computed } => Finding::Withheld(Withholding::UnspentRoot { computed }),
+        }))
+    }
+
+    /// Looks for a breach that what is at hand of a block proves, whatever stands in the leaves from `opaque` on that are
+    /// missing.
+    fn judge_part(&mut self, header: &Header, opaque: u32) -> Result<Option<Finding>, JudgeError> {
+        let Some(leaves) = self.load(header)? else { return Ok(None) };
+        let leaves = leaves.into_iter().map(|leaf| leaf.unwrap_or(Leaf::Empty)).collect();
+        let mut chain = self.chain_mut();
+        match chain.apply_block(header, leaves)? {
+            BlockCheck::Valid => {
+                chain.revert_block()?;
+                Ok(None)
+            }
+            BlockCheck::Invalid { index, fault } => {
+                // A missing leaf may have made what a later one spends, but makes no leaf canonical.
+                let is_proven = index.get() < opaque || fault.rule() == Rule::R1;
+                Ok(is_proven.then(|| Finding::Invalid(Breach::new(index, &fault))))
+            }
+            BlockCheck::WrongUnspentRoot { .. } => Ok(None),
+        }
+    }
+
+    /// Returns the leaves of a block's archived body. One that turns out lost is missing from then on.
+    fn load(&mut self, header: &Header) -> Result<Option<Vec<Option<Leaf>>>, JudgeError> {
+        let number = header.number;
+        let loaded = self.loaded.take_if(|loaded| loaded.number == number && loaded.commitment == header.commitment());
+        if let Some(loaded) = loaded {
+            return Ok(Some(loaded.leaves));
+        }
+        let archive = self.chain().archive().clone();
+        match archive.read(number, header.tx_root, header.tx_count) {
+            Ok(bytes) => Ok(Some(self.read_archived(header, &bytes)?)),
+            Err(ArchiveError::Missing { .. } | ArchiveError::Damaged { .. }) => {
+                archive.remove(number)?;
+                self.damaged.push(number);
+                self.missing.insert(number, Missing::default());
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down what was found of a block.
+    fn record(&mut self, header: &Header, finding: &Finding) -> Result<(), JudgeError> {
+        let number = header.number;
+        let mut history = self.history_mut();
+        let commitment = header.commitment();
+        let known = history.record(number).filter(|record| record.commitment == commitment).cloned();
+        let mut record = known.unwrap_or_else(|| BlockRecord::new(commitment, header.timestamp));
+        if record.finding != *finding {
+            record.finding = finding.clone();
+            history.put(number, record, None)?;
+        }
+        drop(history);
+        if finding.is_bad() {
+            self.set_bad(Some((number, finding.clone())));
+        }
+        Ok(())
+    }
+
+    fn set_bad(&mut self, bad: Option<(BlockNumber, Finding)>) {
+        let before = std::mem::replace(&mut self.bad, bad);
+        let mut chain = self.chain_mut();
+        if let Some((number, _)) = before {
+            chain.set_verdict(number, Verdict::Unknown);
+        }
+        if let Some((number, finding)) = &self.bad {
+            chain.set_verdict(*number, finding.verdict());
+        }
+    }
+
+    /// Takes back valid blocks from `first` on: they are to be judged again.
+    fn revert_from(&mut self, first: BlockNumber) -> Result<(), JudgeError> {
+        self.set_bad(None);
+        let mut chain = self.chain_mut();
+        while chain.last_local_block() >= first {
+            chain.revert_block()?;
+        }
+        Ok(())
+    }
+
+    /// Judges again what an exit's step may have changed: R7 speaks of exits as they are now. §3.
+    fn recheck_frozen(&mut self, exits: &[OutputId]) -> Result<(), JudgeError> {
+        let first_broken = {
+            let chain = self.chain();
+            let broken = exits.iter().filter_map(|&output_id| {
+                let freeze = chain.game().freeze_of(output_id)?;
+                let spent_in = chain.ledger().coin(output_id)?.spender?.block;
+                let (header, _) = chain.game().header(spent_in)?;
+                (header.timestamp > freeze).then_some(spent_in)
+            });
+            broken.min()
+        };
+        if let Some(first) = first_broken {
+            return self.revert_from(first);
+        }
+        let is_frozen =
+            |finding: &Finding| matches!(finding, Finding::Invalid(breach) if breach.rule == Rule::R7.to_string());
+        if !exits.is_empty() && self.bad.as_ref().is_some_and(|(_, finding)| is_frozen(finding)) {
+            self.set_bad(None);
+        }
+        Ok(())
+    }
+}
+
+/// Why the judge cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The root chain's node contradicts itself.
+    #[error("the root chain's facts contradict each other")]
+    Game(#[from] GameError),
+    /// The history cannot be written.
+    #[error("the history cannot be kept")]
+    History(#[from] HistoryError),
+    /// The archive cannot be written or read.
+    #[error("the archive cannot be kept")]
+    Archive(#[from] ArchiveError),
+    /// A block cannot be taken back.
+    #[error("a block cannot be taken back")]
+    Revert(#[from] BodyError),
+    /// A block cannot be applied.
+    #[error("a block cannot be applied")]
+    Apply(#[from] ApplyBlockError),
+}
+
+/// The items of a body that was compared with the header's root.
+fn items<'a>(bytes: &'a [u8], header: &Header) -> Result<Vec<BodyItem<'a>>, ArchiveError> {
+    let damaged = |source: BodyFormatError| ArchiveError::Damaged { number: header.number, source: source.into() };
+    decode_items(bytes, header.tx_count).map_err(damaged)
+}

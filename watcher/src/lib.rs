@@ -1,0 +1,37 @@
+//! The full watcher: follows both chains, verifies every block, keeps each coin's history, answers wrong exits by itself. §7.
+//!
+//! A pure core decides and thin shells act: what to do is worked out anew from what is known, and doing it twice is harmless.
+//!
+//! | module | answers for |
+//! | --- | --- |
+//! | [`body`], [`finding`] | bodies as strangers serve them; what is said of a block |
+//! | [`judge`] | root-chain facts and bodies in, findings out |
+//! | [`history`] | what was seen, on disk: records of blocks, who made and who spent each coin |
+//! | [`alarms`] | what a person must know |
+//! | [`responder`] | which acts are due on the root chain, and sending them |
+//! | [`servers`] | getting bodies from servers that nobody believes |
+//! | [`sync`] | the loop that joins all of this |
+//! | [`api`], [`metrics`], [`config`] | HTTP, series, settings |
+
+pub mod alarms;
+pub mod api;
+pub mod body;
+pub mod config;
+pub mod finding;
+pub mod history;
+pub mod judge;
+pub mod metrics;
+pub mod responder;
+pub mod servers;
+pub mod sync;
+
+/// An error with its causes, in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
