@@ -1,0 +1,169 @@
+//! What an exit would cost, when it would pay, and until when it must start. §4, §5.2.
+
+use std::fmt;
+
+use alloy_primitives::Address;
+use anyhow::Context as _;
+use plasmid_exit_game::exit::key::Periods;
+use plasmid_exit_game::output::ETHER;
+use plasmid_exit_game::position::{BlockNumber, PositionKind};
+use plasmid_node::wire::evidence::{CoinOrigin, EvidenceCoin};
+use plasmid_node::wire::{Verdict, form};
+use plasmid_root_chain::calls::InclusionProof;
+use plasmid_root_chain::client::RootChain;
+use plasmid_root_chain::node::Call;
+use serde::Serialize;
+
+use crate::amount::shown;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Keys of an asset's list that are read at once.
+const KEYS_PAGE: u64 = 256;
+
+/// An exit that could start now.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) call: Call,
+    pub(crate) terms: Terms,
+}
+
+/// On what terms an exit starts.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Terms {
+    /// Wei to put up; it comes back with the payment, but for the bounty.
+    #[serde(with = "form")]
+    pub(crate) bond: u128,
+    /// The part of the bond that goes to whoever processes the exit, in wei.
+    #[serde(with = "form")]
+    pub(crate) bounty: u128,
+    /// Gas of the start, as the node estimates it; none if it refuses to, as when the owner cannot put up the bond.
+    pub(crate) gas: Option<u64>,
+    /// Wei for a unit of gas, now.
+    #[serde(with = "form")]
+    pub(crate) gas_price: u128,
+    /// When it can be paid at the earliest, in seconds of root-chain time.
+    pub(crate) key: u64,
+    /// Before when it must start to go ahead of a bad block's coins, if a block is bad.
+    pub(crate) deadline: Option<u64>,
+}
+
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bond {} (bounty {})", shown(self.bond, ETHER), shown(self.bounty, ETHER))?;
+        match self.gas.and_then(|gas| Some((gas, self.gas_price.checked_mul(gas.into())?))) {
+            Some((gas, wei)) => write!(f, ", {gas} gas = {}", shown(wei, ETHER))?,
+            None => write!(f, ", gas unknown")?,
+        }
+        write!(f, ", paid from {} on", self.key)?;
+        match self.deadline {
+            Some(deadline) => write!(f, ", must start before {deadline}"),
+            None => write!(f, ", no deadline: no block is known to be bad"),
+        }
+    }
+}
+
+impl Plan {
+    /// Plans the exit of a coin whose evidence holds.
+    pub(crate) async fn make(
+        session: &Session,
+        evidence: &EvidenceCoin,
+        bad: Option<BadBlock>,
+    ) -> anyhow::Result<Self> {
+        let root = &session.root;
+        let (periods, bonds) = (session.deployment.periods, session.deployment.bonds);
+        let origin = evidence.verify().context("read the proof of the coin's creation")?;
+        let created = match &origin {
+            CoinOrigin::Deposit(_) => None,
+            CoinOrigin::Transaction(included) => Some(included.header.timestamp),
+        };
+        let key = periods.exit_key(session.now().await?, created);
+        let hint = hint(root, evidence.output.asset, key).await?;
+        let call = match &origin {
+            CoinOrigin::Deposit(deposit) => root.start_standard_exit_of_deposit(deposit, hint, bonds.exit_bond_wei),
+            CoinOrigin::Transaction(included) => {
+                let PositionKind::Output(_, output_index) = evidence.position.kind() else {
+                    return Err(Failure::Refused("the coin's position is a deposit's".to_owned()).into());
+                };
+                let proof = InclusionProof {
+                    header: included.header,
+                    tx_index: included.place.index,
+                    witness_hash: included.transaction.witness.hash(),
+                    path: included.path.clone(),
+                };
+                let body = included.transaction.body.encode();
+                root.start_standard_exit(&body, output_index, &proof, hint, bonds.exit_bond_wei)
+            }
+        };
+        let prices = root.node().gas_prices().await.context("read the price of gas")?;
+        let terms = Terms {
+            bond: bonds.exit_bond_wei,
+            bounty: bonds.exit_bounty_wei,
+            gas: root.node().estimate_gas(evidence.output.owner, &call).await.ok(),
+            gas_price: prices.base_fee_wei.saturating_add(prices.priority_fee_wei),
+            key,
+            deadline: bad.filter(|bad| bad.threatens(evidence.position.block())).map(|bad| bad.deadline(periods)),
+        };
+        Ok(Self { call, terms })
+    }
+}
+
+/// Returns the last key of the asset's list that is not after `key`, zero for none. §4.
+async fn hint(root: &RootChain, asset: Address, key: u64) -> anyhow::Result<u64> {
+    let mut hint = 0;
+    loop {
+        let keys = root.exit_keys(asset, hint, KEYS_PAGE).await.context("read the asset's exit keys")?;
+        let is_last = (keys.len() as u64) < KEYS_PAGE;
+        let before = keys.iter().map(|listed| listed.key).take_while(|&listed| listed <= key).last();
+        match before {
+            // A list that does not move on would be read for ever.
+            Some(before) if before > hint => hint = before,
+            _ => return Ok(hint),
+        }
+        if is_last || keys.iter().any(|listed| listed.key > key) {
+            return Ok(hint);
+        }
+    }
+}
+
+/// The first block that the watcher found invalid or withheld.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BadBlock {
+    pub(crate) number: BlockNumber,
+    committed_at: u64,
+}
+
+impl BadBlock {
+    /// Asks the watcher; `None` if it knows of none, or cannot be asked (which is said).
+    pub(crate) async fn find(session: &Session) -> anyhow::Result<Option<Self>> {
+        let Some(watcher) = session.watcher()? else { return Ok(None) };
+        let asked = async {
+            let status = watcher.status().await?;
+            match status.block.verified.next() {
+                Some(next) if next <= status.block.committed => Ok(Some(watcher.block(next).await?)),
+                _ => Ok(None),
+            }
+        };
+        let block = match asked.await {
+            Ok(block) => block,
+            Err(error) => {
+                let error: plasmid_node::client::ClientError = error;
+                eprintln!("deadlines are not known: {error}");
+                return Ok(None);
+            }
+        };
+        let bad = block.filter(|block| matches!(block.verdict, Verdict::Invalid | Verdict::Withheld));
+        Ok(bad.and_then(|block| Some(Self { number: block.number, committed_at: block.header?.timestamp })))
+    }
+
+    /// Returns whether a coin made in `block` (or by a deposit) is older: then its exit has a deadline.
+    fn threatens(&self, block: Option<BlockNumber>) -> bool {
+        block.is_none_or(|block| block < self.number)
+    }
+
+    /// Returns the time before which exits of older coins must start to be paid first: T + MEP − G. §4.
+    fn deadline(&self, periods: Periods) -> u64 {
+        self.committed_at.saturating_add(periods.minimum_exit_period).saturating_sub(periods.granularity())
+    }
+}

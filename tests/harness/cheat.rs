@@ -1,0 +1,188 @@
+//! The cheating operator: commits any block, serves or withholds any body. Grows a move with every rule.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::B256;
+use plasmid_exit_game::block::{BodyItem, Header};
+use plasmid_exit_game::facts::RootEvent;
+use plasmid_exit_game::output::Deposit;
+use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
+use plasmid_exit_game::transaction::PlacedTransaction;
+use plasmid_exit_game::tx_tree;
+use plasmid_exit_game::utxo_tree::{self, UtxoTree};
+use plasmid_root_chain::calls::Submission;
+use plasmid_root_chain::client::RootChain;
+use plasmid_root_chain::events::decode_event;
+use plasmid_root_chain::sender::Sender;
+use warp::Filter;
+
+use crate::people::{Coin, Signed};
+use crate::world::eventually;
+
+/// What the cheating operator does with a block's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// Serves it.
+    Served,
+    /// Keeps it back.
+    Withheld,
+}
+
+/// An operator without scruples: whatever its key can sign, it commits.
+#[derive(Debug)]
+pub struct CheatingOperator {
+    root: RootChain,
+    sender: Sender,
+    number: BlockNumber,
+    tree: UtxoTree,
+    deposits: Vec<Deposit>,
+    bodies: Arc<Mutex<BTreeMap<u64, Vec<u8>>>>,
+    hidden: BTreeMap<u64, Vec<u8>>,
+    headers: BTreeMap<BlockNumber, Header>,
+    address: SocketAddr,
+}
+
+impl CheatingOperator {
+    /// Starts serving, with no block committed.
+    #[must_use]
+    pub async fn start(root: RootChain, sender: Sender) -> Self {
+        let bodies: Arc<Mutex<BTreeMap<u64, Vec<u8>>>> = Arc::default();
+        let served = bodies.clone();
+        let route = warp::path!("v1" / "blocks" / u64 / "body").map(move |number| {
+            match served.lock().expect("no holder panics").get(&number) {
+                Some(body) => warp::http::Response::builder().status(200).body(body.clone()),
+                None => warp::http::Response::builder().status(404).body(Vec::new()),
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        tokio::spawn(warp::serve(route).incoming(listener).run());
+        Self {
+            root,
+            sender,
+            number: BlockNumber::ZERO,
+            tree: UtxoTree::default(),
+            deposits: Vec::new(),
+            bodies,
+            hidden: BTreeMap::new(),
+            headers: BTreeMap::new(),
+            address,
+        }
+    }
+
+    /// Returns where it serves.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Covers these deposits, all that there are so far, from the next block on.
+    pub fn cover(&mut self, deposits: &[Deposit]) {
+        let new = deposits.iter().map(|deposit| {
+            let position = Position::of_deposit(deposit.nonce).expect("few deposits");
+            (position, Some(utxo_tree::value(deposit.output_id(), &deposit.output)))
+        });
+        self.tree = self.tree.updated(new);
+        self.deposits.extend_from_slice(deposits);
+    }
+
+    /// Returns the place that transaction `index` of the next block will have.
+    #[must_use]
+    pub fn next_place(&self, index: u32) -> Place {
+        let block = self.number.next().expect("few blocks");
+        Place { block, index: TxIndex::new(index).expect("few transactions") }
+    }
+
+    /// Commits a block of these transactions, with the unspent tree that they claim, and returns its number.
+    pub async fn commit(&mut self, transactions: &[Signed], serving: Serving) -> BlockNumber {
+        let placed: Vec<PlacedTransaction> = transactions.iter().map(Signed::placed).collect();
+        let preimages: Vec<_> = placed.iter().map(|tx| (tx.body.encode(), tx.witness.encode())).collect();
+        for (index, transaction) in placed.iter().enumerate() {
+            let spent = transaction.witness.placement.iter().map(|&position| (position, None));
+            let made = made(self.next_place(index as u32), transaction);
+            let made = made.iter().map(|coin| (coin.position, Some(utxo_tree::value(coin.id, &coin.output))));
+            self.tree = self.tree.updated(spent.chain(made));
+        }
+        self.commit_raw(&preimages, self.tree.root(), serving).await
+    }
+
+    /// Commits a block of any leaves under any unspent root, and returns its number.
+    ///
+    /// # Panics
+    ///
+    /// If the root chain refuses it.
+    pub async fn commit_raw(
+        &mut self,
+        leaves: &[(Vec<u8>, Vec<u8>)],
+        utxo_root: B256,
+        serving: Serving,
+    ) -> BlockNumber {
+        let items: Vec<_> = leaves.iter().map(|(body, witness)| BodyItem::Preimage { body, witness }).collect();
+        let hashes: Vec<B256> = items.iter().map(BodyItem::leaf).collect();
+        let mut body = Vec::new();
+        items.iter().for_each(|item| item.encode_to(&mut body));
+        let number = self.number.next().expect("few blocks");
+        match serving {
+            Serving::Served => drop(self.bodies.lock().expect("no holder panics").insert(number.get(), body)),
+            Serving::Withheld => drop(self.hidden.insert(number.get(), body)),
+        }
+        // No two blocks land in one second of the root chain.
+        let last = self.headers.get(&self.number).map_or(0, |header| header.timestamp);
+        let head = eventually("the root chain's time goes on", || async {
+            self.root.node().head().await.ok().filter(|head| head.timestamp > last)
+        })
+        .await;
+        let block = Submission {
+            number,
+            tx_root: tx_tree::root(&hashes),
+            utxo_root,
+            tx_count: hashes.len() as u32,
+            deposit_count: self.deposits.len() as u64,
+            anchor: head.at,
+            not_after: head.timestamp + 60,
+        };
+        let receipt = self.sender.send(&self.root.submit_block(&block)).await.expect("the block lands");
+        let contract = self.root.contract();
+        let header = receipt.logs.iter().find_map(|log| match decode_event(contract, log) {
+            Ok(RootEvent::BlockSubmitted(header)) => Some(header),
+            _ => None,
+        });
+        self.headers.insert(number, header.expect("a submission says so"));
+        self.number = number;
+        number
+    }
+
+    /// Returns the header of a block that was committed.
+    ///
+    /// # Panics
+    ///
+    /// If it was not.
+    #[must_use]
+    pub fn header(&self, number: BlockNumber) -> Header {
+        self.headers[&number]
+    }
+
+    /// Serves a body after all that was withheld.
+    ///
+    /// # Panics
+    ///
+    /// If that block's body was never withheld.
+    pub fn relent(&mut self, number: BlockNumber) {
+        let body = self.hidden.remove(&number.get()).expect("a withheld body");
+        self.bodies.lock().expect("no holder panics").insert(number.get(), body);
+    }
+}
+
+/// Returns the coins that a transaction makes at a place.
+#[must_use]
+pub fn made(place: Place, transaction: &PlacedTransaction) -> Vec<Coin> {
+    let hash = transaction.body.hash();
+    let coin = |(index, &output): (usize, _)| Coin {
+        id: plasmid_exit_game::output::OutputId::of_output(hash, index as u8),
+        position: place.output(index as u8).expect("at most 16 outputs"),
+        output,
+    };
+    transaction.body.outputs().iter().enumerate().map(coin).collect()
+}

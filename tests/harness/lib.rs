@@ -1,0 +1,17 @@
+//! What the scenarios stand on: a real root chain, the real services as processes, named people, and adversaries.
+//!
+//! | module | answers for |
+//! | --- | --- |
+//! | [`anvil`] | a root chain for one test |
+//! | [`world`] | a deployment on it, with operator and watcher as processes |
+//! | [`people`] | who owns, pays and steals |
+//! | [`cheat`] | the cheating operator: commits any block, withholds any body |
+//! | [`proxy`] | a bad network before the root chain |
+//!
+//! Whatever goes wrong in a harness panics with what was expected: a story that cannot be told is a failed test.
+
+pub mod anvil;
+pub mod cheat;
+pub mod people;
+pub mod proxy;
+pub mod world;
