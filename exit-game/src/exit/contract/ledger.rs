@@ -86,7 +86,7 @@ impl Contract {
         let amount = amount.ok_or(Revert::AmountOutOfRange { amount: received })?;
         let nonce = self.head.next_nonce;
         // The nonce after it has to fit into as many bits. §2.
-        if nonce + 1 >> NONCE_BITS != 0 {
+        if (nonce + 1) >> NONCE_BITS != 0 {
             return Err(Revert::DepositsExhausted);
         }
 
