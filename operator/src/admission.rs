@@ -46,12 +46,15 @@ pub fn admit(
     Ok(Admitted { hash: body.hash(), body, signature, signer, is_paying })
 }
 
+/// An item of a binary batch: what is said to be a body, and a signature.
+pub type BatchItem<'a> = (&'a [u8], [u8; SIGNATURE_LEN]);
+
 /// Splits a binary batch into bodies and signatures: `u16 length of the body ‖ body ‖ signature 64` each.
 ///
 /// # Errors
 ///
 /// `malformed` if the bytes end within an item, `too-large` if there are more than `items_max` items.
-pub fn split_batch(mut bytes: &[u8], items_max: usize) -> Result<Vec<(&[u8], [u8; SIGNATURE_LEN])>, Problem> {
+pub fn split_batch(mut bytes: &[u8], items_max: usize) -> Result<Vec<BatchItem<'_>>, Problem> {
     let mut items = Vec::new();
     while !bytes.is_empty() {
         if items.len() == items_max {
@@ -107,5 +110,69 @@ impl From<&FeePolicy> for wire::Fees {
     fn from(policy: &FeePolicy) -> Self {
         let assets = policy.minimums.iter().map(|(&asset, &minimum)| wire::Fee { asset, minimum }).collect();
         Self { address: policy.address, assets }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use plasmid_exit_game::output::{ETHER, Output, OutputId};
+
+    use super::*;
+
+    const ALICE: Address = Address::repeat_byte(1);
+    const OPERATOR: Address = Address::repeat_byte(2);
+    const TOKEN: Address = Address::repeat_byte(3);
+
+    fn body(inputs: u8, outputs: &[(Address, Address, u128)]) -> Transaction {
+        let inputs = (0..inputs).map(|seed| OutputId(B256::repeat_byte(seed))).collect();
+        let outputs = outputs.iter().map(|&(owner, asset, amount)| Output { owner, asset, amount }).collect();
+        Transaction::new(inputs, outputs, B256::ZERO).unwrap()
+    }
+
+    #[test]
+    fn a_fee_is_paid_in_one_asset_or_need_not_be_paid() {
+        let policy = FeePolicy { address: OPERATOR, minimums: BTreeMap::from([(ETHER, 10), (TOKEN, 3)]) };
+        let is_paid = |body: &Transaction| policy.is_paid_by(body, Some(ALICE));
+        assert!(is_paid(&body(1, &[(ALICE, ETHER, 90), (OPERATOR, ETHER, 10)])));
+        assert!(is_paid(&body(1, &[(OPERATOR, ETHER, 6), (OPERATOR, ETHER, 4)])), "in parts");
+        assert!(is_paid(&body(1, &[(ALICE, ETHER, 90), (OPERATOR, TOKEN, 3)])), "in another asset");
+        assert!(is_paid(&body(1, &[(OPERATOR, ETHER, u128::MAX), (OPERATOR, ETHER, u128::MAX)])), "no overflow");
+        assert!(!is_paid(&body(1, &[(ALICE, ETHER, 90), (OPERATOR, ETHER, 9)])));
+        assert!(!is_paid(&body(1, &[(OPERATOR, ETHER, 9), (OPERATOR, TOKEN, 2)])), "two halves are no whole");
+        assert!(!is_paid(&body(1, &[(ALICE, ETHER, 90)])));
+
+        assert!(is_paid(&body(2, &[(ALICE, ETHER, 90)])), "a merge is exempt");
+        assert!(!is_paid(&body(2, &[(TOKEN, ETHER, 90)])), "a payment of several coins is none");
+        assert!(!is_paid(&body(2, &[(ALICE, ETHER, 40), (ALICE, ETHER, 50)])), "nor is a split");
+        assert!(!policy.is_paid_by(&body(2, &[(ALICE, ETHER, 90)]), None));
+        assert!(FeePolicy::default().is_paid_by(&body(1, &[(ALICE, ETHER, 90)]), None), "none is asked");
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_refused_by_its_rule() {
+        let domain = Domain { chain_id: 1, contract: TOKEN };
+        let body = body(1, &[(ALICE, ETHER, 1)]).encode();
+        let admit = |body: &[u8], signature| admit(body, signature, &domain, &FeePolicy::default());
+        assert!(admit(&body, [1; 64]).is_ok());
+        for refused in [admit(&body[1..], [1; 64]), admit(&body, [0; 64]), admit(&[], [1; 64])] {
+            let problem = refused.unwrap_err();
+            assert_eq!((problem.code, problem.rule), (Code::NotCanonical, Some(Rule::R1)));
+        }
+    }
+
+    #[test]
+    fn a_batch_is_split_at_its_lengths() {
+        let item = |body: &[u8]| [&(body.len() as u16).to_be_bytes()[..], body, &[7; 64]].concat();
+        let bytes = [item(b"one"), item(b""), item(b"three")].concat();
+        let expected: Vec<BatchItem<'_>> = vec![(b"one", [7; 64]), (b"", [7; 64]), (b"three", [7; 64])];
+        assert_eq!(split_batch(&bytes, 3).unwrap(), expected);
+        assert_eq!(split_batch(&[], 3).unwrap(), []);
+        assert_eq!(split_batch(&bytes, 2).unwrap_err().code, Code::TooLarge);
+        for len in 1..bytes.len() {
+            let whole = [item(b"one").len(), item(b"one").len() + item(b"").len()];
+            let outcome = split_batch(&bytes[..len], 3);
+            assert_eq!(outcome.is_ok(), whole.contains(&len), "{len}");
+        }
     }
 }

@@ -89,14 +89,15 @@ impl Api {
     }
 
     async fn submit(&self, request: Result<Submission, Problem>) -> Result<wire::Accepted, Problem> {
-        let Submission { body, signature } = request?;
+        let Submission { body, signature } =
+            request.inspect_err(|problem| self.metrics.observe_refusal(problem.code))?;
         let item = self.admit_all(move |admit| admit(&body, signature)).await;
         self.answer(vec![item]).await.remove(0).into_result()
     }
 
     async fn submit_batch(&self, request: Result<Bytes, Problem>) -> Result<Vec<Answer<wire::Accepted>>, Problem> {
-        let bytes = request?;
-        split_batch(&bytes, BATCH_ITEMS_MAX)?;
+        let is_whole = |bytes: Bytes| split_batch(&bytes, BATCH_ITEMS_MAX).map(drop).map(|()| bytes);
+        let bytes = request.and_then(is_whole).inspect_err(|problem| self.metrics.observe_refusal(problem.code))?;
         let items = self.admit_all(move |admit| {
             let items = split_batch(&bytes, BATCH_ITEMS_MAX).unwrap_or_default();
             items.into_iter().map(|(body, signature)| admit(body, signature)).collect()
@@ -137,6 +138,23 @@ impl Api {
             },
         };
         self.metrics.set_waiting(self.writer.waiting());
+        let has_repeats = decided.iter().any(|answered| matches!(answered, Ok(Answered::Repeated(_))));
+        let api = self.clone();
+        let write_answers = move || api.write_answers(refused, decided);
+        // What was answered before is read from the log.
+        if has_repeats {
+            tokio::task::spawn_blocking(write_answers).await.expect("the log gives answers or errors")
+        } else {
+            write_answers()
+        }
+    }
+
+    /// Puts answers and refusals in the order of the requests.
+    fn write_answers(
+        &self,
+        refused: Vec<Option<Problem>>,
+        decided: Vec<Result<Answered, QueueError>>,
+    ) -> Vec<Answer<wire::Accepted>> {
         let mut decided = decided.into_iter();
         let answers = refused.into_iter().map(|refused| {
             let answer = match refused {

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::archive::ArchiveError;
 use plasmid_node::chain::{BodyError, Chain, SharedChain};
+use plasmid_node::kill_point;
 use tokio::sync::Notify;
 
 /// Seals and archives what there is each time that `changed` tells of it; tells `sealed` when a block has its roots.
@@ -37,6 +38,7 @@ fn seal_all(chain: &SharedChain) -> bool {
         let Some(unsealed) = read(chain).next_unsealed() else { return has_sealed };
         let sealed = unsealed.seal();
         has_sealed |= write(chain).seal(sealed);
+        kill_point::reached("block-sealed");
     }
 }
 

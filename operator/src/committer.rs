@@ -59,6 +59,8 @@ pub enum Waiting {
     OtherRootsMayLand,
     /// No submission could land in time; what is frozen is dropped first.
     TooLate,
+    /// A reorganisation deeper than finality unmade a block whose content has left memory: its freezes are unknown.
+    ContentGone,
 }
 
 /// The submissions signed for blocks that are not final.

@@ -76,6 +76,9 @@ impl Config {
         ensure!(places.contains(&self.block_txs_max), "block_txs_max must be 1 to {LEAVES_MAX}");
         ensure!(!self.common.l1_url.is_empty(), "l1_url is missing");
         self.common.contract.context("contract is missing")?;
+        let has_account = self.common.account.is_some() && self.common.password_file.is_some();
+        let has_key = self.common.unsafe_private_key.is_some();
+        ensure!(has_account || has_key, "account and password_file are missing, or unsafe_private_key");
         Ok(())
     }
 }

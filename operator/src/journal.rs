@@ -15,8 +15,10 @@ mod record;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{B256, keccak256};
+use plasmid_node::kill_point;
 
 pub use file::{FaultPlan, FileFault, FileOperation};
 pub use record::{ClosedBlock, CoveredDeposits, Intent, ReceiptBatch, Record, RecordError};
@@ -42,6 +44,7 @@ pub struct Journal {
     next_index: u64,
     chain: B256,
     is_poisoned: bool,
+    last_sync: Duration,
 }
 
 impl Journal {
@@ -74,7 +77,7 @@ impl Journal {
         // The last group may be what a failed sync left in memory alone: only a second write makes sure of it.
         let last_group = log.read_at(group, (end - group) as usize).map_err(file("read"))?;
         log.write_at(group, &last_group).and_then(|()| log.sync()).map_err(file("make durable"))?;
-        Ok(Self { file: log, end, next_index, chain, is_poisoned: false })
+        Ok(Self { file: log, end, next_index, chain, is_poisoned: false, last_sync: Duration::ZERO })
     }
 
     /// Appends the records, makes them durable, and returns where each begins.
@@ -102,11 +105,21 @@ impl Journal {
         // Whatever happens from here on, the disk may hold a part of it.
         self.is_poisoned = true;
         self.file.write_at(self.end, &bytes)?;
+        kill_point::reached("log-written");
+        let written = Instant::now();
         self.file.sync()?;
+        self.last_sync = written.elapsed();
+        kill_point::reached("log-synced");
         self.is_poisoned = false;
         self.end += bytes.len() as u64;
         (self.next_index, self.chain) = (index, chain);
         Ok(offsets)
+    }
+
+    /// Returns how long the disk took to make the last group durable, by the machine's clock.
+    #[must_use]
+    pub fn last_sync(&self) -> Duration {
+        self.last_sync
     }
 
     /// Returns whether the log takes no more records because a write failed.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use plasmid_node::settings::{self, CommonArgs, SettingsError};
 use plasmid_operator::config::Config;
 use plasmid_operator::journal::FaultPlan;
@@ -20,6 +20,10 @@ fn main() -> ExitCode {
             return settings::ExitCode::Usage.into();
         }
     };
+    if let Err(error) = config.check() {
+        eprintln!("plasmid-operator: {error:#}");
+        return settings::ExitCode::Usage.into();
+    }
     settings::init_logging();
     match run(config) {
         Ok(()) => settings::ExitCode::Ok.into(),
@@ -48,9 +52,8 @@ fn open_account(common: &CommonArgs) -> Result<Account> {
     if let Some(key) = &common.unsafe_private_key {
         return Ok(Account::from_hex(key)?);
     }
-    let (Some(name), Some(file)) = (&common.account, &common.password_file) else {
-        bail!("the operator's account is missing: account and password_file, or unsafe_private_key");
-    };
+    let name = common.account.as_ref().context("account is missing")?;
+    let file = common.password_file.as_ref().context("password_file is missing")?;
     let password = std::fs::read_to_string(file).context("read password_file")?;
     Account::from_keystore(&common.data_dir.join("keystore").join(name), password.trim_end_matches(['\r', '\n']))
         .context("open the operator's account")

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::journal::Record;
+use crate::sequencer::Stop;
 
 /// The operator's series.
 #[derive(Debug)]
@@ -21,7 +22,10 @@ pub struct Metrics {
     dropped: Counter,
     refused: Family<CodeLabel, Counter>,
     group_txs: Histogram,
+    append_secs: Histogram,
     sync_secs: Histogram,
+    blind: Gauge,
+    alarms: Gauge,
     waiting: Gauge,
     root_lag_secs: Gauge,
     uncommitted: Gauge,
@@ -45,7 +49,10 @@ impl Metrics {
             dropped: Counter::default(),
             refused: Family::default(),
             group_txs: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
+            append_secs: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             sync_secs: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            blind: Gauge::default(),
+            alarms: Gauge::default(),
             waiting: Gauge::default(),
             root_lag_secs: Gauge::default(),
             uncommitted: Gauge::default(),
@@ -59,8 +66,12 @@ impl Metrics {
         registry.register("dropped", "Accepted transactions that were dropped", metrics.dropped.clone());
         registry.register("refused", "Transactions refused, by code", metrics.refused.clone());
         registry.register("group_transactions", "Transactions in one sync of the log", metrics.group_txs.clone());
-        let (sync, lag) = (metrics.sync_secs.clone(), metrics.root_lag_secs.clone());
-        registry.register_with_unit("log_append", "Time to write and sync a group", Unit::Seconds, sync);
+        let (append, sync) = (metrics.append_secs.clone(), metrics.sync_secs.clone());
+        registry.register_with_unit("log_append", "Time to write and sync a group", Unit::Seconds, append);
+        registry.register_with_unit("log_sync", "Of that, the time of the sync", Unit::Seconds, sync);
+        registry.register("blind", "Whether the root chain is behind", metrics.blind.clone());
+        registry.register("alarms", "Whether nothing is accepted for a reason to know", metrics.alarms.clone());
+        let lag = metrics.root_lag_secs.clone();
         registry.register("waiting", "Transactions that wait for the writer", metrics.waiting.clone());
         registry.register_with_unit("root_chain_lag", "Time since the newest root block came", Unit::Seconds, lag);
         registry.register("uncommitted", "Accepted transactions not on the root chain", metrics.uncommitted.clone());
@@ -72,7 +83,7 @@ impl Metrics {
     }
 
     /// Counts what a group of records says.
-    pub fn observe_append(&self, records: &[Record], took: Duration) {
+    pub fn observe_append(&self, records: &[Record], took: Duration, sync: Duration) {
         let mut txs = 0;
         for record in records {
             match record {
@@ -86,7 +97,14 @@ impl Metrics {
             self.accepted.inc_by(txs);
             self.group_txs.observe(txs as f64);
         }
-        self.sync_secs.observe(took.as_secs_f64());
+        self.append_secs.observe(took.as_secs_f64());
+        self.sync_secs.observe(sync.as_secs_f64());
+    }
+
+    /// Notes why nothing is accepted, and whether that is a reason that a person should know.
+    pub fn set_stop(&self, stop: Option<Stop>, is_alarming: bool) {
+        self.blind.set((stop == Some(Stop::RootChainBehind)).into());
+        self.alarms.set(is_alarming.into());
     }
 
     /// Counts a refusal.
@@ -109,9 +127,13 @@ impl Metrics {
         self.waiting.set(i64::try_from(txs).unwrap_or(i64::MAX));
     }
 
-    /// Notes how long ago the newest root block came, how many transactions are uncommitted, and the last committed block.
-    pub fn set_root_chain(&self, lag: Duration, uncommitted: u64, committed: BlockNumber) {
+    /// Notes how long ago the newest root block came.
+    pub fn set_root_chain_lag(&self, lag: Duration) {
         self.root_lag_secs.set(i64::try_from(lag.as_secs()).unwrap_or(i64::MAX));
+    }
+
+    /// Notes how many transactions are uncommitted, and the last committed block.
+    pub fn set_child_chain(&self, uncommitted: u64, committed: BlockNumber) {
         self.uncommitted.set(i64::try_from(uncommitted).unwrap_or(i64::MAX));
         self.committed.set(i64::try_from(committed.get()).unwrap_or(i64::MAX));
     }

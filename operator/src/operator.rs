@@ -12,6 +12,18 @@ use crate::sequencer::{Outcome, ReplayError, Rules, Sequencer, Stop, earliest_fr
 /// No new root block for this part of F, by the machine's clock, and the operator is blind: F/4.
 const BLIND_DIVISOR: u64 = 4;
 
+/// How much of the root chain the operator sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootView {
+    /// All that its node has; no new root block came for so many seconds of the machine's clock.
+    Head {
+        /// Seconds.
+        blind_secs: u64,
+    },
+    /// It is catching up: exits may stand in root blocks that it has not seen.
+    Behind,
+}
+
 /// The operator's mind. Every record that a method returns is made durable before anybody hears of it.
 #[derive(Debug, Clone)]
 pub struct Operator {
@@ -39,14 +51,19 @@ impl Operator {
         self.sequencer.replay(chain, record)
     }
 
-    /// Returns why nothing new is accepted. `blind_secs` is how long no new root block came, by the machine's clock.
+    /// Returns why nothing new is accepted.
     #[must_use]
-    pub fn stop(&self, chain: &Chain, blind_secs: u64) -> Option<Stop> {
+    pub fn stop(&self, chain: &Chain, view: RootView) -> Option<Stop> {
         if self.is_halted {
             return Some(Stop::Halted);
         }
-        let is_blind = blind_secs >= (chain.game().periods().freeze_delay() / BLIND_DIVISOR).max(1);
-        self.sequencer.stop(chain.game()).or(is_blind.then_some(Stop::RootChainBehind))
+        let blind_secs_max = (chain.game().periods().freeze_delay() / BLIND_DIVISOR).max(1);
+        let blind = match view {
+            RootView::Head { blind_secs } if blind_secs < blind_secs_max => None,
+            RootView::Head { .. } => Some(Stop::RootChainBehind),
+            RootView::Behind => Some(Stop::NotReady),
+        };
+        self.sequencer.stop(chain.game()).or(blind)
     }
 
     /// Decides on a group of requests, as [`Sequencer::accept`].
@@ -54,9 +71,9 @@ impl Operator {
         &mut self,
         chain: &mut Chain,
         requests: Vec<Admitted>,
-        blind_secs: u64,
+        view: RootView,
     ) -> (Vec<Record>, Vec<Outcome>) {
-        let stop = self.stop(chain, blind_secs);
+        let stop = self.stop(chain, view);
         self.sequencer.accept(chain, requests, stop)
     }
 
@@ -91,7 +108,9 @@ impl Operator {
         let Some(block) = last.next().and_then(|number| chain.sealed_block(number)).filter(|_| !stopped) else {
             return Decision::Wait(Waiting::NothingToSubmit);
         };
-        let freeze = earliest_freeze(chain, block.number);
+        let Some(freeze) = earliest_freeze(chain, &block) else {
+            return Decision::Wait(Waiting::ContentGone);
+        };
         let content = |number: BlockNumber| chain.sealed_block(number);
         let decision = self.committer.decide(&block, freeze, content, chain.game(), account);
         if let Decision::Sign(intent) = decision {

@@ -1,7 +1,7 @@
 //! Receipts and answers: pure functions of the log's batches and the operator's key. §1.10.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use alloy_primitives::B256;
 use plasmid_exit_game::position::{BlockNumber, Place, TxIndex};
@@ -87,13 +87,20 @@ pub struct Receipts {
     log: JournalReader,
     /// Where the batch that begins at a place stands in the log.
     index: Arc<RwLock<BTreeMap<(BlockNumber, u32), RecordOffset>>>,
+    /// Batches that were read last, the newest at the end: who repeats one transaction often repeats its neighbours.
+    recent: Arc<Mutex<RecentBatches>>,
 }
+
+type RecentBatches = VecDeque<(RecordOffset, Arc<SignedBatch>)>;
+
+/// Most batches that are kept in memory for repeats.
+const RECENT_MAX: usize = 16;
 
 impl Receipts {
     /// Returns an empty index over a log.
     #[must_use]
     pub fn new(signer: ReceiptSigner, log: JournalReader) -> Self {
-        Self { signer, log, index: Arc::default() }
+        Self { signer, log, index: Arc::default(), recent: Arc::default() }
     }
 
     /// Takes in a record that is durable.
@@ -121,9 +128,23 @@ impl Receipts {
             let upto = (place.block, 0)..=(place.block, place.index.get());
             index.range(upto).next_back().map(|(_, &offset)| offset)
         };
-        match offset.map(|offset| self.log.read(offset)).transpose()? {
-            Some(Record::Accepted(batch)) => Ok(self.signer.sign(batch).answer(place.index)),
-            _ => Ok(None),
+        let Some(offset) = offset else { return Ok(None) };
+        Ok(self.batch_at(offset)?.and_then(|batch| batch.answer(place.index)))
+    }
+
+    /// Reads and signs the batch at `offset`, unless it was just read.
+    fn batch_at(&self, offset: RecordOffset) -> Result<Option<Arc<SignedBatch>>, ReadRecordError> {
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, batch)) = recent().iter().find(|(at, _)| *at == offset) {
+            return Ok(Some(batch.clone()));
         }
+        let Record::Accepted(batch) = self.log.read(offset)? else { return Ok(None) };
+        let batch = Arc::new(self.signer.sign(batch));
+        let mut recent = recent();
+        if recent.len() == RECENT_MAX {
+            recent.pop_front();
+        }
+        recent.push_back((offset, batch.clone()));
+        Ok(Some(batch))
     }
 }

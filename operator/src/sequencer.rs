@@ -11,7 +11,7 @@ use plasmid_exit_game::ledger::RecoveredTransaction;
 use plasmid_exit_game::output::{Deposit, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place};
 use plasmid_exit_game::transaction::{PlacedTransaction, Witness};
-use plasmid_node::chain::{AcceptError, Chain};
+use plasmid_node::chain::{AcceptError, Chain, SealedBlock};
 
 use crate::admission::Admitted;
 use crate::journal::{ClosedBlock, CoveredDeposits, ReceiptBatch, Record};
@@ -371,12 +371,17 @@ impl Sequencer {
     }
 }
 
-/// Returns the earliest freeze of the coins that block `number` spends, if it is not committed. §3.1.
+/// Returns the earliest freeze of the coins that an uncommitted block spends, `Some(None)` if there is none, and `None` if its
+/// content is not at hand. §3.1.
 #[must_use]
-pub fn earliest_freeze(chain: &Chain, number: BlockNumber) -> Option<u64> {
-    let transactions = chain.uncommitted_transactions().skip_while(|(place, _)| place.block < number);
-    let of_block = transactions.take_while(|(place, _)| place.block == number);
-    of_block.filter_map(|(_, transaction)| earliest_freeze_of(chain.game(), transaction)).min()
+pub fn earliest_freeze(chain: &Chain, block: &SealedBlock) -> Option<Option<u64>> {
+    let transactions = chain.uncommitted_transactions().skip_while(|(place, _)| place.block < block.number);
+    let mut of_block = transactions.take_while(|(place, _)| place.block == block.number).peekable();
+    // A block ends at its last transaction: with places it has at least that one.
+    if block.tx_count != 0 && of_block.peek().is_none() {
+        return None;
+    }
+    Some(of_block.filter_map(|(_, transaction)| earliest_freeze_of(chain.game(), transaction)).min())
 }
 
 /// Returns how long before a freeze a submission must at least be signed, in seconds.

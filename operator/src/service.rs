@@ -1,6 +1,7 @@
 //! The operator as a whole: checks that it may start, joins its parts, and runs them until it is told to stop.
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,7 +10,8 @@ use anyhow::{Context, Result, anyhow};
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::{Chain, SharedChain};
 use plasmid_node::data_folder::{self, DataFolder, DataFolderError};
-use plasmid_node::http::{Common, EventKind, Events, Limits, ServiceStatus, common_routes, serve};
+use plasmid_node::http::{Common, EventKind, Events, Limits, ServiceStatus, Traffic, common_routes, serve};
+use plasmid_node::kill_point;
 use plasmid_node::settings::ExitCode;
 use plasmid_root_chain::account::Account;
 use plasmid_root_chain::client::{Deployment, RootChain};
@@ -77,7 +79,6 @@ pub async fn run(
     faults: FaultPlan,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    config.check()?;
     let rpc = Rpc::new(&config.common.l1_url, RpcSettings::default()).context("l1_url")?;
     let contract = config.common.contract.context("contract is missing")?;
     let root_chain = RootChain::new(Node::new(rpc), contract);
@@ -93,6 +94,7 @@ pub async fn run(
     let chain: SharedChain = Arc::new(RwLock::new(Chain::new(deployment.periods, config.finality_depth, archive)));
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
+    let traffic = Traffic::new(&mut registry);
     let receipts = Receipts::new(ReceiptSigner::new(account.clone(), deployment.domain()), journal.reader());
     let operator = Operator::new(rules(&config, &deployment, deployed_at), config.finality_depth);
     let (writer, handle) = Writer::new(chain.clone(), operator, journal, receipts.clone(), metrics.clone());
@@ -123,6 +125,7 @@ pub async fn run(
         listener,
         api.routes().or(common_routes(common)).unify(),
         Limits::default(),
+        traffic,
         until(stopped.clone()),
     ));
     let tasks = [
@@ -143,8 +146,9 @@ pub async fn run(
     };
     tracing::info!("stopping");
     let _ = stop.send(true);
-    if outcome.is_ok() {
-        drop(http.await);
+    match &outcome {
+        Ok(()) => drop(http.await),
+        Err(_) => http.abort(),
     }
     for task in tasks {
         task.abort();
@@ -208,8 +212,9 @@ fn open_folder(path: &Path, deployment: &Deployment) -> Result<DataFolder> {
     DataFolder::open(path, &of).context("open the data folder")
 }
 
-/// The name of a deployment, with which its log begins.
-fn log_name(deployment: &Deployment) -> B256 {
+/// Returns the name of a deployment, with which its log begins.
+#[must_use]
+pub fn log_name(deployment: &Deployment) -> B256 {
     let chain_id = deployment.chain_id.to_be_bytes();
     keccak256([&chain_id[..], deployment.contract.as_slice(), deployment.block.hash.as_slice()].concat())
 }
@@ -234,7 +239,7 @@ fn common(
             synced: health.is_ready(),
             halted: health.halt().is_halted,
             closed: health.halt().is_closed,
-            alarms: 0,
+            alarms: health.is_alarming().into(),
         }),
         receipt: Arc::new(move |tx_hash| api.receipt(tx_hash)),
         metrics: Arc::new(registry),
@@ -253,18 +258,26 @@ async fn follow(
     let mut newest = Instant::now();
     let mut heads = read(&chain).heads();
     loop {
-        let step = match tokio::time::timeout(FOLLOW_PAUSE, follower.next()).await {
-            Ok(Ok(step)) => Some(step),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, source = ?error, "the root chain cannot be followed");
-                tokio::time::sleep(FOLLOW_PAUSE).await;
-                None
+        let step = {
+            let mut next = pin!(follower.next());
+            loop {
+                // Looked at every now and then, but never given up: a slow node needs longer than that for a step.
+                match tokio::time::timeout(FOLLOW_PAUSE, next.as_mut()).await {
+                    Ok(step) => break step,
+                    Err(_) => metrics.set_root_chain_lag(newest.elapsed()),
+                }
             }
-            Err(_) => None,
         };
-        if let Some(step) = step {
+        let step = step.inspect_err(|error| {
+            tracing::warn!(%error, source = ?error, "the root chain cannot be followed");
+        });
+        if step.is_err() {
+            metrics.set_root_chain_lag(newest.elapsed());
+            tokio::time::sleep(FOLLOW_PAUSE).await;
+        }
+        if let Ok(step) = step {
             let progress = follower.progress();
-            if writer.follow(step, progress.done >= progress.total).await.is_err() {
+            if writer.follow(step, progress.total.saturating_sub(progress.done)).await.is_err() {
                 return;
             }
             newest = Instant::now();
@@ -274,8 +287,13 @@ async fn follow(
             let chain = read(&chain);
             (chain.uncommitted(), chain.heads())
         };
-        metrics.set_root_chain(newest.elapsed(), uncommitted, now.committed);
+        metrics.set_root_chain_lag(newest.elapsed());
+        metrics.set_child_chain(uncommitted, now.committed);
+        if now.closed > heads.closed {
+            events.publish(EventKind::BlockClosed, &now);
+        }
         if now.committed > heads.committed {
+            kill_point::reached("block-landed");
             events.publish(EventKind::BlockCommitted, &now);
         }
         if now.final_ > heads.final_ {

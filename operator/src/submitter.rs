@@ -10,6 +10,7 @@ use std::time::Duration;
 use plasmid_exit_game::facts::RootRef;
 use plasmid_exit_game::game::PendingExit;
 use plasmid_node::chain::{BodyError, SharedChain};
+use plasmid_node::kill_point;
 use plasmid_root_chain::account::Fees;
 use plasmid_root_chain::calls::Submission;
 use plasmid_root_chain::client::RootChain;
@@ -92,11 +93,18 @@ impl Submitter {
             let (is_halted, is_closed) = (stopped.halted_from.is_some(), stopped.closed_at.is_some());
             self.writer.set_halt(Halt { is_halted, is_closed }).await?;
         }
+        let has_block = {
+            let chain = read(&self.chain);
+            chain.game().last_block().next().is_some_and(|number| chain.sealed_block(number).is_some())
+        };
+        if !has_block && !is_new_head {
+            return Ok(());
+        }
         let Some(account) = self.account_state().await? else { return Ok(()) };
-        // Only now the account is free for anything but the submission that is out.
+        self.looked_at = Some(head);
+        // While a submission is out the account is not free for anything else.
         if is_new_head && self.last_shown.is_none_or(|(_, last)| last.nonce < account.nonce) {
             let due = self.due_challenges()?;
-            self.looked_at = Some(head);
             if !due.is_empty() {
                 self.challenge(due).await;
                 return Ok(());
@@ -125,6 +133,7 @@ impl Submitter {
         if self.last_shown == Some((head, intent)) {
             return Ok(());
         }
+        kill_point::reached("intent-recorded");
         let block = intent.block;
         let call = self.root_chain.submit_block(&Submission {
             number: block.number,
@@ -137,6 +146,7 @@ impl Submitter {
         });
         let fees = Fees { max_fee_wei: intent.max_fee_wei, max_priority_fee_wei: intent.priority_fee_wei };
         let transaction = self.sender.sign(&call, intent.nonce, intent.gas, fees);
+        kill_point::reached("submission-signed");
         let replaces = self.last_shown.is_some_and(|(_, last)| last != intent && last.nonce == intent.nonce);
         if replaces {
             self.metrics.observe_replacement();
@@ -151,6 +161,7 @@ impl Submitter {
             }
             Err(error) => return Err(error.into()),
         }
+        kill_point::reached("submission-broadcast");
         self.last_shown = Some((head, intent));
         write(&self.chain).set_submitted(block.number);
         Ok(())

@@ -11,14 +11,16 @@ use std::time::Instant;
 use plasmid_exit_game::game::GameError;
 use plasmid_exit_game::position::{BlockNumber, Place};
 use plasmid_node::chain::{Chain, SharedChain};
+use plasmid_node::kill_point;
 use plasmid_root_chain::follower::Step;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::admission::Admitted;
+use crate::block_builder::read;
 use crate::committer::{AccountState, Decision, Waiting};
 use crate::journal::{Journal, ReadRecordError, Record, RecordOffset};
 use crate::metrics::Metrics;
-use crate::operator::Operator;
+use crate::operator::{Operator, RootView};
 use crate::receipts::{Receipts, SignedBatch};
 use crate::sequencer::{Outcome, Refusal, ReplayError, Stop};
 
@@ -41,10 +43,12 @@ pub enum Answered {
 /// Whether the operator works, for all who ask.
 #[derive(Debug, Default)]
 pub struct Health {
-    is_caught_up: AtomicBool,
+    is_replayed: AtomicBool,
+    is_at_head: AtomicBool,
     is_poisoned: AtomicBool,
     is_halted: AtomicBool,
     is_closed: AtomicBool,
+    is_alarming: AtomicBool,
 }
 
 /// Whether the root chain lets the child chain go on. §3, §8.
@@ -60,7 +64,15 @@ impl Health {
     /// Returns whether log and root chain have been followed to their ends and the log takes records.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_caught_up.load(Ordering::Acquire) && !self.is_poisoned.load(Ordering::Acquire)
+        self.is_replayed.load(Ordering::Acquire)
+            && self.is_at_head.load(Ordering::Acquire)
+            && !self.is_poisoned.load(Ordering::Acquire)
+    }
+
+    /// Returns whether nothing is accepted for a reason that a person should know.
+    #[must_use]
+    pub fn is_alarming(&self) -> bool {
+        self.is_alarming.load(Ordering::Acquire)
     }
 
     /// Returns whether the root chain lets the child chain go on.
@@ -76,8 +88,8 @@ impl Health {
 }
 
 enum Message {
-    Transactions { requests: Vec<Admitted>, reply: oneshot::Sender<Vec<Answered>> },
-    Root { step: Step, is_last: bool, done: oneshot::Sender<()> },
+    Transactions { requests: Vec<Admitted>, reply: oneshot::Sender<Vec<Answered>>, room: OwnedSemaphorePermit },
+    Root { step: Step, blocks_behind: u64, done: oneshot::Sender<()> },
     BlockInterval,
     Halt(Halt),
     Decide { account: AccountState, reply: oneshot::Sender<Decision> },
@@ -88,7 +100,7 @@ enum Message {
 pub struct WriterHandle {
     queue: mpsc::Sender<Message>,
     /// One permit for each transaction that may wait.
-    room: Arc<tokio::sync::Semaphore>,
+    room: Arc<Semaphore>,
 }
 
 /// The writer is busy, or gone.
@@ -113,24 +125,25 @@ impl WriterHandle {
     /// [`QueueError`]; none of them was looked at.
     pub async fn submit(&self, requests: Vec<Admitted>) -> Result<Vec<Answered>, QueueError> {
         let permits = u32::try_from(requests.len()).map_err(|_| QueueError::Full)?;
-        let _room = self.room.try_acquire_many(permits).map_err(|_| QueueError::Full)?;
+        // They give the room back when they are decided, even if nobody waits for that any more.
+        let room = self.room.clone().try_acquire_many_owned(permits).map_err(|_| QueueError::Full)?;
         let (reply, answers) = oneshot::channel();
-        self.queue.try_send(Message::Transactions { requests, reply }).map_err(|error| match error {
+        self.queue.try_send(Message::Transactions { requests, reply, room }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => QueueError::Full,
             mpsc::error::TrySendError::Closed(_) => QueueError::Stopped,
         })?;
         answers.await.map_err(|_| QueueError::Stopped)
     }
 
-    /// Tells the writer of a step of the root chain and waits until its consequences are durable. `is_last`: the follower knows
-    /// of no further one.
+    /// Tells the writer of a step of the root chain and waits until its consequences are durable. `blocks_behind` is how many
+    /// further root blocks the follower knows of.
     ///
     /// # Errors
     ///
     /// [`QueueError::Stopped`].
-    pub async fn follow(&self, step: Step, is_last: bool) -> Result<(), QueueError> {
+    pub async fn follow(&self, step: Step, blocks_behind: u64) -> Result<(), QueueError> {
         let (done, is_done) = oneshot::channel();
-        self.send(Message::Root { step, is_last, done }).await?;
+        self.send(Message::Root { step, blocks_behind, done }).await?;
         is_done.await.map_err(|_| QueueError::Stopped)
     }
 
@@ -186,10 +199,12 @@ pub struct Writer {
     /// Told when there may be a block to seal or a body to archive.
     changed: Arc<Notify>,
     queue: mpsc::Receiver<Message>,
-    /// When the last root block came; `None` before the operator has caught up.
+    /// When the last root block came.
     last_root_block: Instant,
     /// The log's records that wait for deposits which the root chain lacks.
     replay: Option<Replay>,
+    /// Why nothing is accepted, as it was told last.
+    told: Option<Stop>,
 }
 
 /// The part of the log that is not applied yet.
@@ -255,11 +270,22 @@ impl Writer {
         metrics: Arc<Metrics>,
     ) -> (Self, WriterHandle) {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        let handle = WriterHandle { queue: sender, room: Arc::new(tokio::sync::Semaphore::new(TXS_WAITING_MAX)) };
+        let handle = WriterHandle { queue: sender, room: Arc::new(Semaphore::new(TXS_WAITING_MAX)) };
         let replay = Some(Replay { records: Box::new(journal.records()), next: None });
         let (health, changed, last_root_block) = (Arc::default(), Arc::default(), Instant::now());
-        let writer =
-            Self { chain, operator, journal, receipts, health, metrics, changed, queue, last_root_block, replay };
+        let writer = Self {
+            chain,
+            operator,
+            journal,
+            receipts,
+            health,
+            metrics,
+            changed,
+            queue,
+            last_root_block,
+            replay,
+            told: Some(Stop::NotReady),
+        };
         (writer, handle)
     }
 
@@ -300,11 +326,12 @@ impl Writer {
         let (mut records, mut after) = (Vec::new(), Vec::with_capacity(messages.len()));
         for message in messages {
             match message {
-                Message::Transactions { requests, reply } => {
+                Message::Transactions { requests, reply, room } => {
+                    drop(room);
                     after.push(After::Transactions(self.accept(requests, &mut records), reply));
                 }
-                Message::Root { step, is_last, done } => {
-                    self.follow(step, is_last, &mut records)?;
+                Message::Root { step, blocks_behind, done } => {
+                    self.follow(step, blocks_behind, &mut records)?;
                     after.push(After::Root(done));
                 }
                 Message::BlockInterval => {
@@ -324,6 +351,9 @@ impl Writer {
         }
         let is_durable = self.append(&records);
         let batches = if is_durable { self.sign(records) } else { Vec::new() };
+        if !batches.is_empty() {
+            kill_point::reached("answer");
+        }
         for told in after {
             // Whoever asked may have gone.
             match told {
@@ -339,7 +369,37 @@ impl Writer {
             }
         }
         self.changed.notify_one();
+        self.tell();
         Ok(())
+    }
+
+    /// Says loudly when nothing new is accepted any more, why, and when that is over.
+    fn tell(&mut self) {
+        let stop = match self.decides() {
+            true => self.operator.stop(&read(&self.chain), self.view()),
+            false => Some(self.not_deciding()),
+        };
+        if stop == self.told {
+            return;
+        }
+        let is_poisoned = self.journal.is_poisoned();
+        self.health
+            .is_alarming
+            .store(is_poisoned || stop.is_some_and(|stop| stop != Stop::NotReady), Ordering::Release);
+        self.metrics.set_stop(stop, self.health.is_alarming());
+        match stop {
+            None => tracing::warn!("transactions are accepted"),
+            Some(Stop::NotReady) => {
+                tracing::warn!("no transaction is accepted: not at the heads of log and root chain")
+            }
+            Some(Stop::RootChainReorganised) => tracing::error!(
+                "no transaction is accepted: a reorganisation deeper than the finality depth took a covered deposit. Have the \
+                 same deposits made again, in their order (same owners, assets, amounts): then this goes on by itself. If \
+                 others have taken their place, blocks of this log can land no more: a person must decide"
+            ),
+            Some(stop) => tracing::error!("no transaction is accepted: {stop}"),
+        }
+        self.told = stop;
     }
 
     /// Whether decisions are made: the log is replayed and can be written.
@@ -352,10 +412,16 @@ impl Writer {
             let stop = self.not_deciding();
             return requests.iter().map(|_| Outcome::Refused(stop.into())).collect();
         }
-        let blind_secs = self.last_root_block.elapsed().as_secs();
-        let (accepted, outcomes) = self.operator.accept(&mut write(&self.chain), requests, blind_secs);
+        let (accepted, outcomes) = self.operator.accept(&mut write(&self.chain), requests, self.view());
         records.extend(accepted);
         outcomes
+    }
+
+    fn view(&self) -> RootView {
+        match self.health.is_at_head.load(Ordering::Acquire) {
+            true => RootView::Head { blind_secs: self.last_root_block.elapsed().as_secs() },
+            false => RootView::Behind,
+        }
     }
 
     fn not_deciding(&self) -> Stop {
@@ -366,7 +432,7 @@ impl Writer {
         }
     }
 
-    fn follow(&mut self, step: Step, is_last: bool, records: &mut Vec<Record>) -> Result<(), WriterError> {
+    fn follow(&mut self, step: Step, blocks_behind: u64, records: &mut Vec<Record>) -> Result<(), WriterError> {
         let shared = self.chain.clone();
         let mut chain = write(&shared);
         match step {
@@ -381,7 +447,10 @@ impl Writer {
                 tracing::warn!(%at, "the root chain was reorganised");
             }
         }
-        if is_last && self.replay.is_some() {
+        // A block or two come and go at any time; what lies deeper must be known before anything is promised.
+        let is_at_head = blocks_behind <= chain.finality_depth();
+        self.health.is_at_head.store(is_at_head, Ordering::Release);
+        if blocks_behind == 0 && self.replay.is_some() {
             self.replay(&mut chain)?;
         }
         if self.replay.is_none() {
@@ -421,7 +490,7 @@ impl Writer {
             return Err(WriterError::LogBehind { committed, closed });
         }
         tracing::info!(records = self.journal.len(), block = %open, "log and root chain are followed to their ends");
-        self.health.is_caught_up.store(true, Ordering::Release);
+        self.health.is_replayed.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -441,10 +510,18 @@ impl Writer {
         if records.is_empty() {
             return !self.journal.is_poisoned();
         }
+        let has_drops = records.iter().any(|record| matches!(record, Record::Dropped(_)));
+        kill_point::reached("log-append");
+        if has_drops {
+            kill_point::reached("drop-decided");
+        }
         let started = Instant::now();
         match self.journal.append(records) {
             Ok(offsets) => {
-                self.metrics.observe_append(records, started.elapsed());
+                if has_drops {
+                    kill_point::reached("drop-recorded");
+                }
+                self.metrics.observe_append(records, started.elapsed(), self.journal.last_sync());
                 offsets.into_iter().zip(records).for_each(|(offset, record)| self.receipts.record(offset, record));
                 true
             }

@@ -1,22 +1,25 @@
 //! Deposit, spend, commit, kill, again: the operator on a real root chain, over real HTTP.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256};
 use clap::Parser;
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId};
+use plasmid_exit_game::signature::Signature;
 use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
 use plasmid_exit_game::{position::Position, tx_tree};
 use plasmid_node::client::{Client, ClientError, ClientLimits};
 use plasmid_node::problem::Code;
-use plasmid_node::wire::CoinState;
+use plasmid_node::settings::ExitCode;
+use plasmid_node::wire::{Accepted, BlockChoice, Coin, CoinState};
 use plasmid_operator::config::Config;
-use plasmid_operator::journal::FaultPlan;
+use plasmid_operator::journal::{FaultPlan, FileFault, FileOperation};
 use plasmid_operator::service;
 use plasmid_root_chain::account::Account;
 use plasmid_root_chain::client::{Bonds, Deployment, RootChain};
@@ -24,6 +27,7 @@ use plasmid_root_chain::deploy::{self, Parameters};
 use plasmid_root_chain::node::Node;
 use plasmid_root_chain::rpc::{Rpc, RpcSettings};
 use plasmid_root_chain::sender::{Sender, SenderSettings};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -68,7 +72,6 @@ fn executable() -> PathBuf {
 
 struct Running {
     client: Client,
-    address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<anyhow::Result<()>>,
 }
@@ -92,7 +95,7 @@ impl Running {
         let account = Account::from_hex(OPERATOR_KEY).unwrap();
         let task = tokio::spawn(service::run(config, account, listener, faults, async { drop(stopped.await) }));
         let client = Client::new(&format!("http://{address}"), ClientLimits::default()).unwrap();
-        Self { client, address, stop, task }
+        Self { client, stop, task }
     }
 
     async fn stop(self) {
@@ -112,13 +115,74 @@ async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> 
     }
 }
 
-async fn deploy(node: &Node) -> (RootChain, Deployment) {
-    let operator = Account::from_hex(OPERATOR_KEY).unwrap();
-    let bonds = Bonds::at_base_fee(1_000_000_000).unwrap();
-    let parameters = Parameters { operator: operator.address(), periods: PERIODS, bonds };
-    let sender = Sender::new(node.clone(), operator, SenderSettings::default()).await.unwrap();
-    let deployment = deploy::deploy(&sender, &parameters).await.unwrap().deployment;
-    (RootChain::new(node.clone(), deployment.contract), deployment)
+/// A deployment on an anvil of its own, with alice.
+struct World {
+    node: Node,
+    root_chain: RootChain,
+    deployment: Deployment,
+    alice: Account,
+    sender: Sender,
+    folder: TempDir,
+    anvil: Anvil,
+}
+
+impl World {
+    async fn new() -> Self {
+        let anvil = Anvil::start();
+        let node = Node::new(Rpc::new(std::slice::from_ref(&anvil.1), RpcSettings::default()).unwrap());
+        let operator = Account::from_hex(OPERATOR_KEY).unwrap();
+        let bonds = Bonds::at_base_fee(1_000_000_000).unwrap();
+        let parameters = Parameters { operator: operator.address(), periods: PERIODS, bonds };
+        let deployer = Sender::new(node.clone(), operator, SenderSettings::default()).await.unwrap();
+        let deployment = deploy::deploy(&deployer, &parameters).await.unwrap().deployment;
+        let root_chain = RootChain::new(node.clone(), deployment.contract);
+        let alice = Account::from_hex(ALICE_KEY).unwrap();
+        let sender = Sender::new(node.clone(), alice.clone(), SenderSettings::default()).await.unwrap();
+        Self { node, root_chain, deployment, alice, sender, folder: tempfile::tempdir().unwrap(), anvil }
+    }
+
+    async fn start(&self, faults: FaultPlan) -> Running {
+        Running::start(&self.anvil, self.deployment.contract, self.folder.path(), faults).await
+    }
+
+    /// Alice's deposit `nonce`, once the operator covers it.
+    async fn deposit(&self, operator: &Running, nonce: u64) -> Deposit {
+        self.sender.send(&self.root_chain.deposit(self.alice.address(), 1_000)).await.unwrap();
+        let output = Output { owner: self.alice.address(), asset: ETHER, amount: 1_000 };
+        let deposit = Deposit { nonce, output };
+        eventually("the deposit is covered", async || {
+            let state = operator.client.coin(deposit.output_id()).await.ok()?.state;
+            (state != CoinState::Pending).then_some(())
+        })
+        .await;
+        deposit
+    }
+
+    fn sign(&self, input: OutputId, outputs: Vec<Output>) -> (Transaction, Signature) {
+        let body = Transaction::new(vec![input], outputs, B256::ZERO).unwrap();
+        let signature = self.alice.sign_digest(body.signing_hash(&self.deployment.domain()));
+        (body, signature)
+    }
+}
+
+async fn committed(operator: &Running, id: OutputId) -> Coin {
+    eventually("the payment is committed", async || {
+        let coin = operator.client.coin(id).await.ok()?;
+        matches!(coin.state, CoinState::Committed | CoinState::Final).then_some(coin)
+    })
+    .await
+}
+
+/// Sends again and again while the operator is not ready.
+async fn submitted(operator: &Running, body: &Transaction, signature: &Signature) -> Accepted {
+    eventually("the operator is ready", async || match operator.client.submit(body, signature).await {
+        Ok(accepted) => Some(accepted),
+        Err(error) => {
+            assert_eq!(code_of(error), Code::NotReady);
+            None
+        }
+    })
+    .await
 }
 
 fn code_of(error: ClientError) -> Code {
@@ -130,70 +194,105 @@ fn code_of(error: ClientError) -> Code {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deposit_is_spent_committed_and_stays_so_over_a_restart() {
-    let anvil = Anvil::start();
-    let node = Node::new(Rpc::new(&[anvil.1.clone()], RpcSettings::default()).unwrap());
-    let (root_chain, deployment) = deploy(&node).await;
-    let folder = tempfile::tempdir().unwrap();
-    let operator = Running::start(&anvil, deployment.contract, folder.path(), FaultPlan::default()).await;
-
-    let alice = Account::from_hex(ALICE_KEY).unwrap();
-    let sender = Sender::new(node.clone(), alice.clone(), SenderSettings::default()).await.unwrap();
-    sender.send(&root_chain.deposit(alice.address(), 1_000)).await.unwrap();
-    let output = Output { owner: alice.address(), asset: ETHER, amount: 1_000 };
-    let deposit = Deposit { nonce: 0, output };
-    eventually("the deposit is covered", async || {
-        let state = operator.client.coin(deposit.output_id()).await.ok()?.state;
-        (state != CoinState::Pending).then_some(())
-    })
-    .await;
+    let world = World::new().await;
+    let operator = world.start(FaultPlan::default()).await;
+    let deposit = world.deposit(&operator, 0).await;
+    let output = deposit.output;
 
     let bob = Address::repeat_byte(0xb0);
     let outputs = vec![Output { owner: bob, amount: 300, ..output }, Output { amount: 700, ..output }];
-    let body = Transaction::new(vec![deposit.output_id()], outputs, B256::ZERO).unwrap();
-    let signature = alice.sign_digest(body.signing_hash(&deployment.domain()));
+    let (body, signature) = world.sign(deposit.output_id(), outputs);
     let accepted = operator.client.submit(&body, &signature).await.unwrap();
 
     let placement = vec![Position::of_deposit(0).unwrap()];
     let placed = PlacedTransaction { body: body.clone(), witness: Witness { signature, placement } };
     let leaf = tx_tree::leaf(placed.body.hash(), placed.witness.hash());
-    let now = node.head().await.unwrap().timestamp;
-    let (domain, key) = (deployment.domain(), Account::from_hex(OPERATOR_KEY).unwrap().address());
+    let now = world.node.head().await.unwrap().timestamp;
+    let (domain, key) = (world.deployment.domain(), Account::from_hex(OPERATOR_KEY).unwrap().address());
     accepted.receipt.signed().unwrap().check(&domain, key, leaf, now, PERIODS.freeze_delay()).unwrap();
     assert_eq!(operator.client.submit(&body, &signature).await.unwrap(), accepted, "a repeat has the first answer");
 
-    let other = Transaction::new(vec![deposit.output_id()], vec![output], B256::ZERO).unwrap();
-    let signed = alice.sign_digest(other.signing_hash(&domain));
+    let (other, signed) = world.sign(deposit.output_id(), vec![output]);
     assert_eq!(code_of(operator.client.submit(&other, &signed).await.unwrap_err()), Code::AlreadySpent);
     assert_eq!(code_of(operator.client.submit(&other, &signature).await.unwrap_err()), Code::BadSignature);
 
     // Its outputs can be spent at once.
-    let change = OutputId::of_output(body.hash(), 1);
-    let next = Transaction::new(vec![change], vec![Output { amount: 700, ..output }], B256::ZERO).unwrap();
-    let signed = alice.sign_digest(next.signing_hash(&domain));
+    let (next, signed) = world.sign(OutputId::of_output(body.hash(), 1), vec![Output { amount: 700, ..output }]);
     let chained = operator.client.submit(&next, &signed).await.unwrap();
-
-    let committed = eventually("the payments are committed", async || {
-        let coin = operator.client.coin(OutputId::of_output(next.hash(), 0)).await.ok()?;
-        matches!(coin.state, CoinState::Committed | CoinState::Final).then_some(coin)
-    })
-    .await;
-    assert_eq!(Some(committed.position), next.outputs().len().checked_sub(1).map(|_| chained.positions[0]));
-    let header = operator.client.inclusion(committed.id).await.unwrap().verify().unwrap().header;
-    let word = root_chain.commitment(header.number).await.unwrap();
+    let coin = committed(&operator, OutputId::of_output(next.hash(), 0)).await;
+    assert_eq!(coin.position, chained.positions[0]);
+    let header = operator.client.inclusion(coin.id).await.unwrap().verify().unwrap().header;
+    let word = world.root_chain.commitment(header.number).await.unwrap();
     assert_eq!(word, Some(header.commitment()), "what is proven is what the root chain has");
-    operator.client.unspent(committed.id, plasmid_node::wire::BlockChoice::LATEST).await.unwrap();
+    operator.client.unspent(coin.id, BlockChoice::LATEST).await.unwrap();
 
     operator.stop().await;
-    let operator = Running::start(&anvil, deployment.contract, folder.path(), FaultPlan::default()).await;
-    let repeated = eventually("the operator is back", async || match operator.client.submit(&body, &signature).await {
-        Ok(repeated) => Some(repeated),
-        Err(error) => {
-            assert_eq!(code_of(error), Code::NotReady);
-            None
-        }
+    let operator = world.start(FaultPlan::default()).await;
+    assert_eq!(submitted(&operator, &body, &signature).await, accepted, "the same answer after a restart");
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exit_of_a_coin_whose_spend_was_accepted_is_challenged() {
+    let world = World::new().await;
+    let operator = world.start(FaultPlan::default()).await;
+    let deposit = world.deposit(&operator, 0).await;
+    let (body, signature) = world.sign(deposit.output_id(), vec![deposit.output]);
+    operator.client.submit(&body, &signature).await.unwrap();
+
+    let bond = world.deployment.bonds.exit_bond_wei;
+    world.sender.send(&world.root_chain.start_standard_exit_of_deposit(&deposit, 0, bond)).await.unwrap();
+    eventually("the exit is challenged", async || {
+        let word = world.root_chain.coin(deposit.output_id()).await.unwrap();
+        word.record_hash.is_zero().then_some(())
     })
     .await;
-    assert_eq!(repeated, accepted, "the same answer after a restart");
-    assert!(operator.address.port() != 0);
+    committed(&operator, OutputId::of_output(body.hash(), 0)).await;
     operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_disk_stops_acceptance_and_nothing_else() {
+    let world = World::new().await;
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let faults = FaultPlan::new({
+        let is_broken = is_broken.clone();
+        move |operation| match operation {
+            FileOperation::Sync if is_broken.load(Ordering::SeqCst) => FileFault::Fail(io::ErrorKind::Other),
+            _ => FileFault::None,
+        }
+    });
+    let operator = world.start(faults).await;
+    let deposit = world.deposit(&operator, 0).await;
+    let (body, signature) = world.sign(deposit.output_id(), vec![deposit.output]);
+    is_broken.store(true, Ordering::SeqCst);
+    assert_eq!(code_of(operator.client.submit(&body, &signature).await.unwrap_err()), Code::NotReady);
+    is_broken.store(false, Ordering::SeqCst);
+    assert_eq!(code_of(operator.client.submit(&body, &signature).await.unwrap_err()), Code::NotReady, "never again");
+    assert!(operator.client.coin(deposit.output_id()).await.is_ok(), "reads go on");
+    assert!(!operator.client.status().await.unwrap().synced);
+    operator.stop().await;
+
+    let operator = world.start(FaultPlan::default()).await;
+    submitted(&operator, &body, &signature).await;
+    committed(&operator, OutputId::of_output(body.hash(), 0)).await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_copy_of_the_log_is_refused() {
+    let world = World::new().await;
+    let operator = world.start(FaultPlan::default()).await;
+    let deposit = world.deposit(&operator, 0).await;
+    let (log, copy) = (world.folder.path().join("journal"), world.folder.path().join("copy"));
+    std::fs::copy(&log, &copy).unwrap();
+    let (body, signature) = world.sign(deposit.output_id(), vec![deposit.output]);
+    operator.client.submit(&body, &signature).await.unwrap();
+    committed(&operator, OutputId::of_output(body.hash(), 0)).await;
+    operator.stop().await;
+
+    std::fs::rename(&copy, &log).unwrap();
+    let operator = world.start(FaultPlan::default()).await;
+    let error = operator.task.await.unwrap().unwrap_err();
+    assert_eq!(service::exit_code(&error), ExitCode::Refused, "{error:#}");
 }

@@ -104,6 +104,54 @@ pub async fn mine(rpc: &Rpc) {
     let _: Value = rpc.read("evm_mine", json!([])).await.expect("anvil makes a block");
 }
 
+/// Makes `count` root blocks now, a second apart.
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn mine_blocks(rpc: &Rpc, count: u64) {
+    let _: Value = rpc.read("anvil_mine", json!([count, 1])).await.expect("anvil makes blocks");
+}
+
+/// Makes no more root blocks but by [`mine`] and [`mine_blocks`], until [`go_on_mining`].
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn stop_mining(rpc: &Rpc) {
+    let _: Value = rpc.read("evm_setIntervalMining", json!([0])).await.expect("anvil stops its clock");
+}
+
+/// Makes a root block a second again.
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn go_on_mining(rpc: &Rpc) {
+    let _: Value = rpc.read("evm_setIntervalMining", json!([1])).await.expect("anvil starts its clock");
+}
+
+/// Replaces the last `depth` root blocks by as many empty ones, all at one time. Their transactions are lost: they do not
+/// go back into the pool.
+///
+/// # Panics
+///
+/// If anvil refuses: it goes at most 64 blocks back.
+pub async fn reorganise(rpc: &Rpc, depth: u64) {
+    let _: Value = rpc.read("anvil_reorg", json!([depth, []])).await.expect("anvil reorganises");
+}
+
+/// Returns how many transactions wait to be in a root block.
+///
+/// # Panics
+///
+/// If anvil does not say.
+pub async fn waiting(rpc: &Rpc) -> u64 {
+    let pool: Value = rpc.read("txpool_status", json!([])).await.expect("anvil shows its pool");
+    let count = pool["pending"].as_str().and_then(|count| u64::from_str_radix(count.trim_start_matches("0x"), 16).ok());
+    count.expect("a number in hex")
+}
+
 /// The pinned anvil itself: npm's launcher would leave it running when killed.
 fn executable() -> PathBuf {
     let packages = repository().join("contracts/node_modules/@foundry-rs");

@@ -5,6 +5,7 @@
 //! | [`anvil`] | a root chain for one test |
 //! | [`world`] | a deployment on it, with operator and watcher as processes |
 //! | [`people`] | who owns, pays and steals |
+//! | [`load`] | clients that pay whatever happens, and remember every answer |
 //! | [`cheat`] | the cheating operator: commits any block, withholds any body |
 //! | [`proxy`] | a bad network before the root chain |
 //!
@@ -12,6 +13,7 @@
 
 pub mod anvil;
 pub mod cheat;
+pub mod load;
 pub mod people;
 pub mod proxy;
 pub mod world;

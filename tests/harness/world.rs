@@ -1,9 +1,11 @@
 //! One story's world: a root chain, a deployment, the services as processes, and what people do with them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
@@ -40,12 +42,29 @@ pub const ETHER_UNIT: u128 = 1_000_000_000_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 const BOND_BASE_FEE_WEI: u128 = 1_000_000_000;
 
+/// What a world is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    /// The periods of its deployment.
+    pub periods: Periods,
+    /// Root blocks to finality, for both services.
+    pub finality_depth: u64,
+}
+
+impl Setup {
+    /// A devnet's.
+    pub const DEVNET: Self = Self { periods: PERIODS, finality_depth: FINALITY_DEPTH };
+}
+
 /// A world for one story.
 #[derive(Debug)]
 pub struct World {
     operator: Option<Service>,
     watcher: Option<Service>,
     data: TempDir,
+    setup: Setup,
+    /// Where a service reaches the root chain, if not at anvil itself.
+    ways: BTreeMap<String, String>,
     /// Who lives in it.
     pub people: People,
     /// The deployment.
@@ -59,49 +78,86 @@ pub struct World {
 impl World {
     /// A world with an honest operator and a watcher.
     pub async fn honest() -> Self {
-        let mut world = Self::bare().await;
-        world.start_operator();
-        let operator_url = world.operator.as_ref().expect("started above").url.clone();
-        world.start_watcher(&operator_url);
-        world.settled().await;
+        Self::honest_with(Setup::DEVNET).await
+    }
+
+    /// As [`Self::honest`], made otherwise.
+    pub async fn honest_with(setup: Setup) -> Self {
+        let mut world = Self::bare_with(setup).await;
+        world.start_services().await;
         world
+    }
+
+    /// Starts operator and watcher, and waits until they are settled.
+    pub async fn start_services(&mut self) {
+        self.start_operator();
+        let operator_url = self.operator.as_ref().expect("started above").url.clone();
+        self.start_watcher(&operator_url);
+        self.settled().await;
     }
 
     /// A world with a cheating operator, and a watcher that asks it for bodies.
     pub async fn cheated() -> (Self, CheatingOperator) {
         let mut world = Self::bare().await;
-        let sender = world.sender(&world.people.operator).await;
-        let cheat = CheatingOperator::start(world.root.clone(), sender).await;
+        let cheat = world.cheat().await;
         world.start_watcher(&cheat.url());
         (world, cheat)
     }
 
+    /// Starts a cheating operator, with the operator's key.
+    pub async fn cheat(&self) -> CheatingOperator {
+        CheatingOperator::start(self.root.clone(), self.sender(&self.people.operator).await).await
+    }
+
     /// A world with a deployment and no services.
     pub async fn bare() -> Self {
+        Self::bare_with(Setup::DEVNET).await
+    }
+
+    /// As [`Self::bare`], made otherwise.
+    pub async fn bare_with(setup: Setup) -> Self {
         let anvil = Anvil::start(Mining::EverySecond);
         let people = People::new();
         let node = node(anvil.url());
         let deployer = sender(node.clone(), &people.processor).await;
         let bonds = Bonds::at_base_fee(BOND_BASE_FEE_WEI).expect("a small base fee");
-        let parameters = Parameters { operator: people.operator.address(), periods: PERIODS, bonds };
+        let parameters = Parameters { operator: people.operator.address(), periods: setup.periods, bonds };
         let deployment = deploy::deploy(&deployer, &parameters).await.expect("the contract deploys").deployment;
         let root = RootChain::new(node, deployment.contract);
         let data = TempDir::new().expect("a temporary folder");
-        Self { anvil, people, root, deployment, operator: None, watcher: None, data }
+        let ways = BTreeMap::new();
+        Self { anvil, people, root, deployment, operator: None, watcher: None, data, setup, ways }
+    }
+
+    /// Has a service reach the root chain at `url`, from its next start on.
+    pub fn lead(&mut self, program: &str, url: &str) {
+        self.ways.insert(program.to_owned(), url.to_owned());
     }
 
     /// Starts the operator, or starts it again on its data folder.
     pub fn start_operator(&mut self) {
+        self.start_operator_with(&[]);
+    }
+
+    /// As [`Self::start_operator`], with these variables in its environment.
+    pub fn start_operator_with(&mut self, environment: &[(&str, &str)]) {
         let listen = self.operator.take().map_or_else(free_address, |old| old.listen.clone());
         let args = ["--block-interval-secs", "2"].map(str::to_owned);
-        self.operator = Some(self.service("plasmid-operator", &listen, &self.people.operator, &args));
+        let operator = self.service("plasmid-operator", &listen, &self.people.operator, &args, environment);
+        self.operator = Some(operator);
     }
 
     /// Starts the watcher, or starts it again on its data folder; it asks `server` for bodies.
     pub fn start_watcher(&mut self, server: &str) {
+        self.start_watcher_with(server, &[]);
+    }
+
+    /// As [`Self::start_watcher`], with these variables in its environment.
+    pub fn start_watcher_with(&mut self, server: &str, environment: &[(&str, &str)]) {
         let listen = self.watcher.take().map_or_else(free_address, |old| old.listen.clone());
         let args = ["--server", server].map(str::to_owned);
-        self.watcher = Some(self.service("plasmid-watcher", &listen, &self.people.watcher, &args));
+        let watcher = self.service("plasmid-watcher", &listen, &self.people.watcher, &args, environment);
+        self.watcher = Some(watcher);
     }
 
     /// Ends the operator at once, as kill -9 does.
@@ -114,21 +170,55 @@ impl World {
         self.watcher.as_mut().expect("a watcher").kill();
     }
 
-    fn service(&self, program: &str, listen: &str, person: &Person, args: &[String]) -> Service {
+    /// Returns whether the operator has ended by itself, or been killed.
+    pub fn has_operator_ended(&mut self) -> bool {
+        self.operator.as_mut().expect("an operator").has_ended()
+    }
+
+    /// Returns whether the watcher has ended by itself, or been killed.
+    pub fn has_watcher_ended(&mut self) -> bool {
+        self.watcher.as_mut().expect("a watcher").has_ended()
+    }
+
+    fn service(
+        &self,
+        program: &str,
+        listen: &str,
+        person: &Person,
+        args: &[String],
+        environment: &[(&str, &str)],
+    ) -> Service {
         let data_dir = self.data.path().join(program);
         std::fs::create_dir_all(&data_dir).expect("a folder can be made");
         let log = std::fs::File::options().create(true).append(true).open(data_dir.with_extension("log"));
         let process = Command::new(binary(program))
-            .args(["--l1-url", self.anvil.url(), "--contract", &self.deployment.contract.to_string()])
+            .args([
+                "--l1-url",
+                self.ways.get(program).map_or(self.anvil.url(), String::as_str),
+                "--contract",
+                &self.deployment.contract.to_string(),
+            ])
             .args(["--data-dir", &data_dir.to_string_lossy(), "--listen", listen])
-            .args(["--finality-depth", &FINALITY_DEPTH.to_string(), "--unsafe-private-key", person.key])
+            .args(["--finality-depth", &self.setup.finality_depth.to_string(), "--unsafe-private-key", person.key])
             .args(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("a log can be opened"))
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {program}: {error}; scripts/test builds it"));
         Service { process, listen: listen.to_owned(), url: format!("http://{listen}"), is_running: true }
+    }
+
+    /// Returns the process id of a service.
+    ///
+    /// # Panics
+    ///
+    /// If it was never started.
+    #[must_use]
+    pub fn pid(&self, program: &str) -> u32 {
+        let service = if program == "plasmid-operator" { &self.operator } else { &self.watcher };
+        service.as_ref().expect("a service").process.id()
     }
 
     /// Returns a client of the operator.
@@ -193,6 +283,21 @@ impl World {
             for service in self.operator.iter().chain(&self.watcher).filter(|service| service.is_running) {
                 let status = client(&service.url).status().await.ok()?;
                 if !is_settled(&status, head.at.number) {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+    }
+
+    /// Waits until operator and watcher have seen the root chain's head, whatever they make of it.
+    pub async fn seen(&self) {
+        eventually("operator and watcher see the root chain's head", || async {
+            let head = self.root.node().head().await.ok()?;
+            for service in self.operator.iter().chain(&self.watcher).filter(|service| service.is_running) {
+                let root = client(&service.url).status().await.ok()?.root?;
+                if root.hash != head.at.hash {
                     return None;
                 }
             }
@@ -273,7 +378,7 @@ impl World {
         let accepted: Accepted = self.operator().submit(&signed.body, &signed.signature).await?;
         let leaf = plasmid_exit_game::tx_tree::leaf(signed.body.hash(), signed.placed().witness.hash());
         let receipt = accepted.receipt.signed().expect("the receipt's path leads to its root");
-        let (now, freeze_delay) = (self.now().await, PERIODS.freeze_delay());
+        let (now, freeze_delay) = (self.now().await, self.setup.periods.freeze_delay());
         let operator = self.people.operator.address();
         receipt.check(&self.domain(), operator, leaf, now, freeze_delay).expect("a receipt that a wallet trusts");
         let hash = signed.body.hash();
@@ -400,6 +505,11 @@ struct Service {
 }
 
 impl Service {
+    fn has_ended(&mut self) -> bool {
+        self.is_running &= self.process.try_wait().is_ok_and(|status| status.is_none());
+        !self.is_running
+    }
+
     fn kill(&mut self) {
         // Ended already, or ended now.
         let _ = self.process.kill();
@@ -432,9 +542,16 @@ async fn sender(node: Node, person: &Person) -> Sender {
     Sender::new(node, person.account().clone(), settings).await.expect("the root chain answers")
 }
 
+/// An address that stays the service's while it is down: below the ports that the system gives out by itself, and other than
+/// those of tests in other processes.
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").to_string()
+    static TRIED: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 1_000) as u16 * 16;
+    let mut addresses = std::iter::repeat_with(|| {
+        let port = 16_000 + (first + TRIED.fetch_add(1, Ordering::Relaxed)) % 16_000;
+        format!("127.0.0.1:{port}")
+    });
+    addresses.find(|address| TcpListener::bind(address).is_ok()).expect("it goes on for ever")
 }
 
 /// The service's binary, built beside this test.

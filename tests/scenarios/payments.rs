@@ -55,7 +55,7 @@ async fn sixteen_inputs_of_one_owner_and_sixteen_outputs_to_sixteen_owners() {
     let alice = &world.people.alice;
     let coins = change(&world, alice, 16).await;
     assert_eq!(coins.len(), 16);
-    let owners = (1..=16u8).map(|i| alloy_primitives::Address::repeat_byte(i));
+    let owners = (1..=16u8).map(alloy_primitives::Address::repeat_byte);
     let outputs = owners.map(|owner| plasmid_exit_game::output::Output { owner, asset: ETHER, amount: 1 }).collect();
     let made = world.pay(alice, &coins, outputs).await;
     world.committed(&made[15]).await;

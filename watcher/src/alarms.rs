@@ -25,7 +25,7 @@ pub enum AlarmKind {
     InvalidBlock,
     /// Data of a block was not served in time.
     WithheldBlock,
-    /// No new root block is seen, or the node cannot be believed.
+    /// No new head of the root chain is seen, or the node cannot be believed.
     BlindRootChain,
     /// No server gives the body of a committed block, whose time is not over yet.
     BlindServers,

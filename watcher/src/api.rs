@@ -6,7 +6,7 @@ use alloy_primitives::Address;
 use plasmid_exit_game::game::{CoinExit, PendingExit};
 use plasmid_exit_game::output::{Output, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, PositionKind};
-use plasmid_node::chain::{Chain, UnspentLookupError};
+use plasmid_node::chain::Chain;
 use plasmid_node::http::{Common, Response, common_routes, respond};
 use plasmid_node::problem::{Code, Problem};
 use plasmid_node::wire::evidence::{DepositNonce, EVIDENCE_FORMAT, Evidence, EvidenceCoin};
@@ -17,7 +17,7 @@ use warp::{Filter, Rejection};
 
 use crate::alarms::Alarm;
 use crate::history::{History, Source, Spend};
-use crate::sync::Shared;
+use crate::shared::Shared;
 
 /// Most items of one page.
 const PAGE_LEN_MAX: usize = 1_000;
@@ -281,16 +281,8 @@ fn evidence(shared: &Shared, id: &str) -> Result<Evidence, Problem> {
     let (body, coin, unspent, exported_at) = {
         let chain = shared.chain();
         let coin = chain.coin(id).ok_or_else(|| not_found(format!("coin {id} was made in no valid block")))?;
-        let unspent = match chain.unspent(id, BlockChoice::LATEST) {
-            Ok(unspent) => Some(unspent),
-            Err(
-                UnspentLookupError::UnknownCoin { .. }
-                | UnspentLookupError::NoSuchBlock { .. }
-                | UnspentLookupError::TooOld { .. }
-                | UnspentLookupError::NotYetMade { .. }
-                | UnspentLookupError::Spent { .. },
-            ) => None,
-        };
+        // A coin that is spent, or made after the newest block, has none.
+        let unspent = chain.unspent(id, BlockChoice::LATEST).ok();
         let at = chain.game().at().ok_or_else(|| Problem::new(Code::NotReady, "no root block was seen yet"))?;
         (coin.position.block().and_then(|block| chain.body(block)), coin, unspent, at)
     };

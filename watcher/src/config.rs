@@ -106,6 +106,16 @@ pub async fn root_block_secs(node: &Node) -> Result<Option<u64>, ReadError> {
     Ok(secs.get(secs.len() / 2).copied())
 }
 
+/// A setting without which nothing goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("--{name} is needed: {what}")]
+pub struct MissingSetting {
+    /// The setting's name.
+    pub name: &'static str,
+    /// What it is.
+    pub what: &'static str,
+}
+
 /// Why a finality depth is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnsafeDepth {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use alloy_primitives::B256;
-use plasmid_exit_game::fault::Fault;
+use plasmid_exit_game::fault::{Fault, Rule};
 use plasmid_exit_game::position::{Place, PositionKind, TxIndex};
 use plasmid_node::wire::Verdict;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,12 @@ impl Breach {
             other: other.map(Whereabouts::from),
             what: fault.to_string(),
         }
+    }
+
+    /// Returns whether this rule is broken.
+    #[must_use]
+    pub fn is_of(&self, rule: Rule) -> bool {
+        self.rule == rule.to_string()
     }
 }
 

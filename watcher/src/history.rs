@@ -17,6 +17,7 @@ use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::signature::{SIGNATURE_LEN, Signature};
 use plasmid_exit_game::transaction::{PlacedTransaction, Transaction};
+use plasmid_node::kill_point;
 use serde::{Deserialize, Serialize};
 
 use crate::alarms::Alarm;
@@ -131,6 +132,7 @@ impl History {
                     path: folder.into(),
                     source,
                 })?;
+                kill_point::reached("store-set-aside");
                 Ok((Self::open(folder)?, Some(aside)))
             }
             Err(error) => Err(error),
@@ -217,17 +219,20 @@ impl History {
         Ok(())
     }
 
-    /// Marks again as withheld the blocks that were, after the store was made anew.
+    /// Marks again as withheld the blocks that alarms say were, where the store has no record of them: after it was made anew.
     ///
     /// # Errors
     ///
     /// [`HistoryError::Store`].
     pub fn restore_marks(&mut self, alarms: &[Alarm]) -> Result<(), HistoryError> {
-        for alarm in alarms {
-            if let (Some(number), Some(commitment), Some(withholding)) =
-                (alarm.block, alarm.commitment, alarm.withholding)
-            {
-                let finding = Finding::Withheld(withholding);
+        // Of two blocks with one number the newer alarm's is the one that counts.
+        for alarm in alarms.iter().rev() {
+            let (Some(number), Some(commitment), Some(missing)) = (alarm.block, alarm.commitment, alarm.withholding)
+            else {
+                continue;
+            };
+            if self.record(number).is_none() {
+                let finding = Finding::Withheld(missing);
                 self.put(number, BlockRecord { finding, ..BlockRecord::new(commitment, alarm.since) }, None)?;
             }
         }

@@ -4,14 +4,12 @@
 //! chain, the archive and the history: a restart replays the same facts and ends in the same state. Files come before
 //! records and records before memory, so that a kill between two steps loses work, never a finding.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::B256;
-use bytes::Bytes;
-use plasmid_exit_game::block::{BodyFormatError, BodyItem, Header, decode_items};
-use plasmid_exit_game::facts::{RootBlock, RootEvent, RootRef};
+use plasmid_exit_game::block::Header;
+use plasmid_exit_game::facts::{RootBlock, RootEvent};
 use plasmid_exit_game::fault::Rule;
 use plasmid_exit_game::game::GameError;
 use plasmid_exit_game::ledger::Leaf;
@@ -19,15 +17,16 @@ use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN, Signature};
 use plasmid_exit_game::transaction::Transaction;
-use plasmid_exit_game::tx_tree::LEAVES_MAX;
 use plasmid_node::archive::ArchiveError;
 use plasmid_node::chain::{ApplyBlockError, BlockCheck, BodyError, Chain, ROOT_UNDO_MAX, SharedChain};
+use plasmid_node::kill_point;
 use plasmid_node::recover;
 use plasmid_node::wire::Verdict;
 
-use crate::body::{self, ServedBody};
 use crate::finding::{Breach, Finding, Withholding};
 use crate::history::{BlockRecord, History, HistoryError, SignedBody, Source, Spend};
+
+mod bodies;
 
 /// A history that the API reads while the judge writes.
 pub type SharedHistory = Arc<RwLock<History>>;
@@ -38,8 +37,8 @@ pub struct Judge {
     chain: SharedChain,
     history: SharedHistory,
     domain: Domain,
-    /// The root blocks that can be disconnected, oldest first.
-    connected: VecDeque<Connected>,
+    /// Of each root block that can be disconnected the coins whose exit took a step in it, oldest first.
+    connected: VecDeque<Vec<OutputId>>,
     /// Committed blocks whose body is not at hand with every preimage.
     missing: BTreeMap<BlockNumber, Missing>,
     /// The first block that is bad: nothing after it is judged.
@@ -48,13 +47,6 @@ pub struct Judge {
     loaded: Option<Loaded>,
     /// Archived bodies that turned out damaged.
     damaged: Vec<BlockNumber>,
-}
-
-#[derive(Debug)]
-struct Connected {
-    at: RootRef,
-    /// Coins whose exit took a step in it.
-    exits: Vec<OutputId>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -121,7 +113,7 @@ impl Judge {
             }
         }
         self.recheck_frozen(&exits)?;
-        self.connected.push_back(Connected { at: block.at, exits });
+        self.connected.push_back(exits);
         if self.connected.len() > ROOT_UNDO_MAX {
             self.connected.pop_front();
         }
@@ -134,7 +126,7 @@ impl Judge {
     ///
     /// [`JudgeError`]: the judge is to be made anew.
     pub fn disconnect(&mut self) -> Result<bool, JudgeError> {
-        let Some(Connected { exits, .. }) = self.connected.pop_back() else { return Ok(false) };
+        let Some(exits) = self.connected.pop_back() else { return Ok(false) };
         if self.chain_mut().disconnect_root_block().is_none() {
             return Ok(false);
         }
@@ -155,85 +147,11 @@ impl Judge {
         Ok(true)
     }
 
-    /// Returns the root blocks that can be disconnected, oldest first.
-    pub fn connected(&self) -> impl Iterator<Item = RootRef> {
-        self.connected.iter().map(|connected| connected.at)
-    }
-
     /// Returns the headers of up to `limit` blocks whose bodies are missing, of those that `is_due` lets pass, in order.
     pub fn wanted(&self, is_due: impl Fn(BlockNumber) -> bool, limit: usize) -> Vec<Header> {
         let chain = self.chain();
         let due = self.missing.keys().filter(|&&number| is_due(number)).take(limit);
         due.filter_map(|&number| Some(chain.game().header(number)?.0)).collect()
-    }
-
-    /// Notes that the body is being asked for, and returns the root-chain time at which this attempt begins.
-    pub fn ask(&mut self, number: BlockNumber) -> u64 {
-        let now = self.chain().game().now();
-        if let Some(missing) = self.missing.get_mut(&number) {
-            missing.asked_at.get_or_insert(now);
-        }
-        now
-    }
-
-    /// Takes in a body, or as much of it as a server has.
-    ///
-    /// # Errors
-    ///
-    /// [`JudgeError`]: the judge is to be made anew.
-    pub fn take_body(&mut self, served: &ServedBody) -> Result<(), JudgeError> {
-        let header = served.header();
-        let Some(missing) = self.missing.get(&header.number).copied() else { return Ok(()) };
-        if self.chain().game().header(header.number).map(|(header, _)| header) != Some(header) {
-            return Ok(());
-        }
-        let archive = self.chain().archive().clone();
-        let mut bytes = Cow::Borrowed(served.bytes());
-        match archive.read(header.number, header.tx_root, header.tx_count) {
-            Ok(held) => {
-                let merged = body::merge(&items(&held, header)?, &items(&bytes, header)?);
-                if merged == held {
-                    return Ok(());
-                }
-                archive.remove(header.number)?;
-                bytes = Cow::Owned(merged);
-            }
-            Err(ArchiveError::Missing { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        archive.write(header.number, &bytes)?;
-        let leaves = body::read_leaves(&items(&bytes, header)?, &self.domain, &[]);
-        let now = self.chain().game().now();
-        self.take_leaves(header, leaves, missing.asked_at.unwrap_or(now))
-    }
-
-    /// Notes that an attempt to get the body, which began at root-chain time `began_at`, failed with every server; marks the
-    /// block as withheld if its time was over then. §3.
-    ///
-    /// # Errors
-    ///
-    /// [`JudgeError`]: the judge is to be made anew.
-    pub fn take_failure(&mut self, number: BlockNumber, began_at: u64) -> Result<(), JudgeError> {
-        let Some(&missing) = self.missing.get(&number) else { return Ok(()) };
-        let (header, grace) = {
-            let chain = self.chain();
-            let Some(&(header, _)) = chain.game().header(number) else { return Ok(()) };
-            (header, chain.game().periods().grace())
-        };
-        let asked_at = missing.asked_at.unwrap_or(began_at);
-        let commitment = header.commitment();
-        let known = self.history().record(number).filter(|record| record.commitment == commitment).cloned();
-        let mut record = known.clone().unwrap_or_else(|| BlockRecord::new(commitment, asked_at));
-        let is_late = began_at > header.timestamp.max(record.asked_at).saturating_add(grace);
-        // A body that was served once and that we lost is our fault.
-        if is_late && !record.is_served && record.finding.mark().is_none() {
-            let withholding = missing.opaque.map_or(Withholding::Body, |index| Withholding::Preimage { index });
-            record.finding = Finding::Withheld(withholding);
-        }
-        if known.as_ref() != Some(&record) {
-            self.history_mut().put(number, record, None)?;
-        }
-        Ok(())
     }
 
     /// Judges the block after the last valid one, if it is committed and its body at hand or withheld. Returns what was found.
@@ -271,6 +189,7 @@ impl Judge {
                 }
             }
         };
+        kill_point::reached("finding-decided");
         self.record(&header, &finding)?;
         Ok(Some((number, finding)))
     }
@@ -316,80 +235,6 @@ impl Judge {
 
     fn history_mut(&self) -> RwLockWriteGuard<'_, History> {
         self.history.write().expect("no writer panics")
-    }
-
-    /// Takes in a new commitment: its body may be in the archive already, or another one's in its place.
-    fn commit(&mut self, header: &Header) -> Result<(), JudgeError> {
-        let number = header.number;
-        let record = self.history().record(number).cloned();
-        let known = record.filter(|record| record.commitment == header.commitment());
-        let asked_at = known.as_ref().map(|record| record.asked_at);
-        let archive = self.chain().archive().clone();
-        match archive.read(number, header.tx_root, header.tx_count) {
-            Ok(bytes) => {
-                let leaves = self.read_archived(header, &bytes)?;
-                self.missing.insert(number, Missing { asked_at, ..Missing::default() });
-                let now = self.chain().game().now();
-                return self.take_leaves(header, leaves, asked_at.unwrap_or(now));
-            }
-            Err(ArchiveError::Missing { .. }) => {}
-            Err(ArchiveError::Damaged { .. }) => {
-                if known.is_some() {
-                    self.damaged.push(number);
-                }
-                self.displace(number)?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.missing.insert(number, Missing { asked_at, ..Missing::default() });
-        if header.tx_count == 0 {
-            let empty = ServedBody::check(*header, Bytes::new()).expect("no leaves have the root zero");
-            self.take_body(&empty)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the archived body of `number`, which is not the committed block's, out of the way. Its spends stay evidence.
-    fn displace(&mut self, number: BlockNumber) -> Result<(), JudgeError> {
-        let archive = self.chain().archive().clone();
-        let bytes = archive.read_range(number, 0..archive.body_len(number)?)?;
-        if let Ok(items) = decode_items(&bytes, LEAVES_MAX as u32) {
-            let leaves = body::read_leaves(&items, &self.domain, &[]);
-            self.history_mut().unmake(number, &leaves)?;
-        }
-        archive.remove(number)?;
-        Ok(())
-    }
-
-    /// Takes in the leaves of a body that is in the archive.
-    fn take_leaves(&mut self, header: &Header, leaves: Vec<Option<Leaf>>, asked_at: u64) -> Result<(), JudgeError> {
-        let (number, commitment) = (header.number, header.commitment());
-        let opaque = leaves.iter().position(Option::is_none).map(|index| index as u32);
-        {
-            let mut history = self.history_mut();
-            let known = history.record(number).filter(|record| record.commitment == commitment).cloned();
-            let mut record = known.clone().unwrap_or_else(|| BlockRecord::new(commitment, asked_at));
-            record.is_served |= opaque.is_none();
-            if known.as_ref() != Some(&record) || !history.has_signers(number, header.tx_root, &leaves)? {
-                history.put(number, record, Some((header.tx_root, &leaves)))?;
-            }
-            history.index(number, &leaves);
-        }
-        match opaque {
-            None => drop(self.missing.remove(&number)),
-            Some(_) => {
-                let missing = Missing { asked_at: Some(asked_at), opaque, is_searched: false };
-                self.missing.insert(number, missing);
-            }
-        }
-        self.loaded = Some(Loaded { number, commitment, leaves });
-        Ok(())
-    }
-
-    /// Reads the leaves of an archived body, with the signers that were found when it was served.
-    fn read_archived(&self, header: &Header, bytes: &[u8]) -> Result<Vec<Option<Leaf>>, JudgeError> {
-        let signers = self.history().signers(header.number, header.tx_root)?;
-        Ok(body::read_leaves(&items(bytes, header)?, &self.domain, &signers.unwrap_or_default()))
     }
 
     /// Takes in a spend that was shown in a call on the root chain.
@@ -513,8 +358,7 @@ impl Judge {
         if let Some(first) = first_broken {
             return self.revert_from(first);
         }
-        let is_frozen =
-            |finding: &Finding| matches!(finding, Finding::Invalid(breach) if breach.rule == Rule::R7.to_string());
+        let is_frozen = |finding: &Finding| matches!(finding, Finding::Invalid(breach) if breach.is_of(Rule::R7));
         if !exits.is_empty() && self.bad.as_ref().is_some_and(|(_, finding)| is_frozen(finding)) {
             self.set_bad(None);
         }
@@ -540,10 +384,4 @@ pub enum JudgeError {
     /// A block cannot be applied.
     #[error("a block cannot be applied")]
     Apply(#[from] ApplyBlockError),
-}
-
-/// The items of a body that was compared with the header's root.
-fn items<'a>(bytes: &'a [u8], header: &Header) -> Result<Vec<BodyItem<'a>>, ArchiveError> {
-    let damaged = |source: BodyFormatError| ArchiveError::Damaged { number: header.number, source: source.into() };
-    decode_items(bytes, header.tx_count).map_err(damaged)
 }

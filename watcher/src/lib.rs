@@ -8,22 +8,29 @@
 //! | [`judge`] | root-chain facts and bodies in, findings out |
 //! | [`history`] | what was seen, on disk: records of blocks, who made and who spent each coin |
 //! | [`alarms`] | what a person must know |
-//! | [`responder`] | which acts are due on the root chain, and sending them |
-//! | [`servers`] | getting bodies from servers that nobody believes |
+//! | [`duty`], [`responder`] | which acts are due on the root chain; sending them |
+//! | [`distrust`] | whether the root chain's node can be believed |
+//! | [`servers`], [`fetching`] | getting bodies from servers that nobody believes |
 //! | [`sync`] | the loop that joins all of this |
-//! | [`api`], [`metrics`], [`config`] | HTTP, series, settings |
+//! | [`api`], [`shared`], [`metrics`], [`config`] | HTTP and what it reads, series, settings |
 
 pub mod alarms;
 pub mod api;
 pub mod body;
 pub mod config;
+pub mod distrust;
+pub mod duty;
+pub mod fetching;
 pub mod finding;
 pub mod history;
 pub mod judge;
 pub mod metrics;
 pub mod responder;
 pub mod servers;
+pub mod shared;
 pub mod sync;
+
+mod leaving;
 
 /// An error with its causes, in one line.
 fn error_chain(error: &dyn std::error::Error) -> String {

@@ -1,17 +1,19 @@
 //! Wiring of `plasmid-watcher`: settings, data folder, root chain, loop, HTTP.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use alloy_primitives::Address;
 use anyhow::{Context, Result, bail};
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::Chain;
 use plasmid_node::client::{Client, ClientLimits};
 use plasmid_node::data_folder::{self, DataFolder};
-use plasmid_node::http::{Common, Events, Limits, ServiceStatus, serve};
+use plasmid_node::http::{Common, Events, Limits, ServiceStatus, Traffic, serve};
 use plasmid_node::settings::{self, ExitCode, SettingsError};
 use plasmid_root_chain::account::Account;
 use plasmid_root_chain::client::{Deployment, RootChain};
@@ -21,12 +23,13 @@ use plasmid_root_chain::rpc::{Rpc, RpcSettings};
 use plasmid_root_chain::sender::{Sender, SenderSettings};
 use plasmid_watcher::alarms::{Alarm, AlarmKind, Alarms};
 use plasmid_watcher::api;
-use plasmid_watcher::config::{Config, UnsafeDepth, check_finality_depth, root_block_secs};
+use plasmid_watcher::config::{Config, MissingSetting, UnsafeDepth, check_finality_depth, root_block_secs};
 use plasmid_watcher::history::History;
 use plasmid_watcher::metrics::Metrics;
-use plasmid_watcher::responder::Responder;
+use plasmid_watcher::responder::{Accounts, Responder};
 use plasmid_watcher::servers::Servers;
-use plasmid_watcher::sync::{Parts, Shared, Sync};
+use plasmid_watcher::shared::Shared;
+use plasmid_watcher::sync::{Parts, Watcher};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,7 +62,8 @@ fn main() -> process::ExitCode {
 /// What the process says with its end.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let is = |found: bool, code| found.then_some(code);
-    is(error.is::<UnsafeDepth>() || error.is::<data_folder::DataFolderError>(), ExitCode::Refused)
+    is(error.is::<MissingSetting>(), ExitCode::Usage)
+        .or(is(error.is::<UnsafeDepth>() || error.is::<data_folder::DataFolderError>(), ExitCode::Refused))
         .or(is(error.is::<plasmid_root_chain::node::ReadError>(), ExitCode::Unreachable))
         .unwrap_or(ExitCode::Failure)
 }
@@ -80,13 +84,16 @@ async fn run(config: Config) -> Result<()> {
 
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
+    let traffic = Traffic::new(&mut registry);
     let clients = config.server.iter().map(|url| Client::new(url, ClientLimits::default()));
     let clients = clients.collect::<Result<Vec<_>, _>>().context("read the servers' addresses")?;
+    let servers = Servers::new(clients, metrics.clone());
+    let accounts = accounts(&config, node).await?;
     let responder = Responder::new(
         root_chain.clone(),
-        sender(&config, node).await?,
+        &deployment,
+        accounts,
         archive.clone(),
-        deployment.domain(),
         config.finality_depth,
         metrics.clone(),
     );
@@ -117,26 +124,26 @@ async fn run(config: Config) -> Result<()> {
         receipt: Arc::new(|_| None),
         metrics: Arc::new(registry),
     };
-    let sync = Sync::new(
+    let watcher = Watcher::new(
         Parts {
             root_chain,
             deployment,
             follower: FollowerSettings::new(config.finality_depth),
-            servers: Servers::new(clients, metrics.clone()),
             responder,
             archive,
             metrics,
             lasting,
         },
+        servers,
         shared.clone(),
     );
 
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen at {}", config.listen))?;
     let address = listener.local_addr().context("listen")?;
     let (stop, stopped) = tokio::sync::watch::channel(());
-    let server =
-        tokio::spawn(serve(listener, api::routes(common, shared), Limits::default(), until_changed(stopped.clone())));
-    let sync = tokio::spawn(sync.run(until_changed(stopped)));
+    let routes = api::routes(common, shared);
+    let server = tokio::spawn(serve(listener, routes, Limits::default(), traffic, until_changed(stopped.clone())));
+    let sync = tokio::spawn(watcher.run(until_changed(stopped)));
     announce(&config, &deployment, address);
     let mut interrupted = signal(SignalKind::interrupt()).context("listen to signals")?;
     let mut terminated = signal(SignalKind::terminate()).context("listen to signals")?;
@@ -164,9 +171,9 @@ async fn until_changed(mut watch: tokio::sync::watch::Receiver<()>) {
 
 async fn connect(config: &Config) -> Result<(RootChain, Deployment)> {
     if config.common.l1_url.is_empty() {
-        bail!("--l1-url is needed: the address of a root-chain node");
+        bail!(MissingSetting { name: "l1-url", what: "the address of a root-chain node" });
     }
-    let Some(contract) = config.common.contract else { bail!("--contract is needed: the address of RootChain") };
+    let contract = config.common.contract.ok_or(MissingSetting { name: "contract", what: "RootChain's address" })?;
     let rpc = Rpc::new(&config.common.l1_url, RpcSettings::default()).context("read --l1-url")?;
     let root_chain = RootChain::new(Node::new(rpc), contract);
     let deployment = root_chain.deployment().await.context("read the deployment from the root chain")?;
@@ -183,34 +190,51 @@ fn open_stores(config: &Config) -> Result<(History, Alarms, Vec<Alarm>)> {
     let (alarms, aside) = Alarms::open(config.alarms_file()).context("open the alarms")?;
     aside.iter().for_each(|aside| damaged("alarms", aside));
     let (mut history, aside) = History::open_or_set_aside(&config.history_dir()).context("open the history")?;
-    if let Some(aside) = aside {
-        damaged("history", &aside);
-        history.restore_marks(alarms.all()).context("restore the marks of withheld blocks")?;
-    }
+    aside.iter().for_each(|aside| damaged("history", aside));
+    // At every start: one that was killed before this leaves an empty store that is not damaged.
+    history.restore_marks(alarms.all()).context("restore the marks of withheld blocks")?;
     if config.test_alarm {
         lasting.push(Alarm::new(AlarmKind::Test, "", 0, "this is a test".to_owned()));
     }
     Ok((history, alarms, lasting))
 }
 
-/// Returns who acts, or `None` without an account: then this watcher only watches.
-async fn sender(config: &Config, node: &Node) -> Result<Option<Sender>> {
-    let account = match (&config.common.account, &config.common.unsafe_private_key) {
+/// Returns who acts. Without an account this watcher only watches; what should be challenged is an alarm.
+async fn accounts(config: &Config, node: &Node) -> Result<Accounts> {
+    let challenger = match (&config.common.account, &config.common.unsafe_private_key) {
         (None, None) => {
             tracing::warn!("no account: wrong exits raise an alarm and are not challenged");
-            return Ok(None);
+            None
         }
-        (Some(name), _) => keystore(config, name)?,
-        (None, Some(key)) => Account::from_hex(key).context("read --unsafe-private-key")?,
+        (Some(name), _) => Some(keystore(config, name)?),
+        (None, Some(key)) => Some(Account::from_hex(key).context("read --unsafe-private-key")?),
     };
+    let mut senders: BTreeMap<_, Arc<Sender>> = BTreeMap::new();
+    let mut accounts = Accounts::default();
+    if let Some(challenger) = challenger {
+        accounts.challenger = Some(sender(challenger, node, &mut senders).await?);
+    }
+    for name in &config.guard {
+        accounts.guarded.push(sender(keystore(config, name)?, node, &mut senders).await?);
+    }
+    Ok(accounts)
+}
+
+/// Returns the account's sender: the one that it has, or a new one.
+async fn sender(account: Account, node: &Node, senders: &mut BTreeMap<Address, Arc<Sender>>) -> Result<Arc<Sender>> {
+    if let Some(sender) = senders.get(&account.address()) {
+        return Ok(sender.clone());
+    }
+    let address = account.address();
     let settings = SenderSettings { give_up_after: ACT_TIME_MAX, ..SenderSettings::default() };
-    Ok(Some(Sender::new(node.clone(), account, settings).await.context("ask for the root chain's id")?))
+    let sender = Sender::new(node.clone(), account, settings).await.context("ask for the root chain's id")?;
+    Ok(senders.entry(address).or_insert(Arc::new(sender)).clone())
 }
 
 fn keystore(config: &Config, name: &str) -> Result<Account> {
     let password = match &config.common.password_file {
         Some(file) => fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?,
-        None => bail!("--password-file is needed with --account"),
+        None => bail!(MissingSetting { name: "password-file", what: "the password of --account and --guard" }),
     };
     Account::from_keystore(&config.keystore_file(name), password.trim_end_matches(['\r', '\n']))
         .with_context(|| format!("open account {name}"))

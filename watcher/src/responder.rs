@@ -7,22 +7,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alloy_primitives::Address;
 use plasmid_exit_game::block::decode_items;
 use plasmid_exit_game::exit::standard::ExitRecord;
-use plasmid_exit_game::game::{CoinExit, Game, PendingExit};
 use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::position::Place;
 use plasmid_exit_game::signature::Domain;
 use plasmid_exit_game::tx_tree::LEAVES_MAX;
 use plasmid_node::archive::Archive;
+use plasmid_node::chain::{BodyError, Chain};
+use plasmid_node::kill_point;
 use plasmid_node::recover;
-use plasmid_root_chain::client::RootChain;
-use plasmid_root_chain::node::Landed;
+use plasmid_root_chain::client::{Deployment, RootChain};
+use plasmid_root_chain::node::{Call, Landed};
 use plasmid_root_chain::sender::{SendError, Sender};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alarms::{Alarm, AlarmKind};
+use crate::duty::{ActId, Challenge, Guard, Leave, due_challenges, due_leaves};
 use crate::history::{History, SignedBody, Source};
+use crate::leaving;
 use crate::metrics::{ActOutcome, Metrics, Outcome};
 
 /// Most acts on their way at a time; the most urgent go first.
@@ -33,58 +37,30 @@ const FAILURES_ALARMING: u32 = 3;
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
-/// A standard exit of a coin whose owner has signed a spend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Challenge {
-    /// The exit.
-    pub exit: PendingExit,
-    /// Where the spends are that its owner signed: any of them will do.
-    pub spends: Vec<Source>,
-}
-
-/// Tells one exit of a coin from another one of the same coin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ExitId {
-    /// The coin.
-    pub output_id: OutputId,
-    /// Number of the root block that holds the start.
-    pub started_in: u64,
-    /// The exit's key.
-    pub key: u64,
-}
-
-impl ExitId {
-    fn of(exit: &PendingExit) -> Self {
-        Self { output_id: exit.record.output_id, started_in: exit.started_in, key: exit.record.key }
-    }
-}
-
-/// Returns the challenges that are due, those of the earliest keys first. §5.2.
-#[must_use]
-pub fn due_challenges(game: &Game, history: &History) -> Vec<Challenge> {
-    let challenge = |&exit: &PendingExit| {
-        let owner = exit.record.output.owner;
-        let spends = history.spends_by(exit.record.output_id, owner).map(|spend| spend.source).collect::<Vec<_>>();
-        (!spends.is_empty()).then_some(Challenge { exit, spends })
-    };
-    let mut due: Vec<_> = game.pending_exits().filter_map(challenge).collect();
-    due.sort_by_key(|challenge| challenge.exit.record.key);
-    due
+/// Who acts. One account has one sender, whatever it does.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    /// Who challenges. Without one, what is due is an alarm.
+    pub challenger: Option<Arc<Sender>>,
+    /// Whose coins leave when a block is bad.
+    pub guarded: Vec<Arc<Sender>>,
 }
 
 /// Sends what is due and stays with it.
 #[derive(Debug)]
 pub struct Responder {
     root_chain: RootChain,
-    /// Without one, what is due is an alarm.
-    sender: Option<Arc<Sender>>,
+    challenger: Option<Arc<Sender>>,
+    guarded: BTreeMap<Address, Arc<Sender>>,
+    guard: Guard,
     archive: Archive,
     domain: Domain,
+    bond_wei: u128,
     finality_depth: u64,
     metrics: Metrics,
-    running: JoinSet<(ExitId, Result<Landed, SendError>)>,
-    sent: BTreeMap<ExitId, AbortHandle>,
-    failed: BTreeMap<ExitId, Failure>,
+    running: JoinSet<(ActId, Result<Landed, ActError>)>,
+    sent: BTreeMap<ActId, AbortHandle>,
+    failed: BTreeMap<ActId, Failure>,
 }
 
 #[derive(Debug)]
@@ -95,21 +71,26 @@ struct Failure {
 }
 
 impl Responder {
-    /// Returns a responder that acts with the sender's account, if it has one, and follows each act to `finality_depth`.
+    /// Returns a responder that acts with these accounts and follows each act to `finality_depth`.
     #[must_use]
     pub fn new(
         root_chain: RootChain,
-        sender: Option<Sender>,
+        deployment: &Deployment,
+        accounts: Accounts,
         archive: Archive,
-        domain: Domain,
         finality_depth: u64,
         metrics: Metrics,
     ) -> Self {
+        let guarded = accounts.guarded.into_iter().map(|sender| (sender.account().address(), sender));
+        let guarded: BTreeMap<_, _> = guarded.collect();
         Self {
             root_chain,
-            sender: sender.map(Arc::new),
+            challenger: accounts.challenger,
+            guard: Guard { owners: guarded.keys().copied().collect(), bounty_wei: deployment.bonds.exit_bounty_wei },
+            guarded,
             archive,
-            domain,
+            domain: deployment.domain(),
+            bond_wei: deployment.bonds.exit_bond_wei,
             finality_depth,
             metrics,
             running: JoinSet::new(),
@@ -119,31 +100,34 @@ impl Responder {
     }
 
     /// Sends what is due and not on its way; stops what a reorganisation made pointless.
-    pub fn act(&mut self, game: &Game, history: &History) {
-        // An exit that never was: its challenge must not be sent again or paid dearer. One that ended has met ours or
-        // another's, and ours is followed until it is final.
+    ///
+    /// `is_bad` says whether coins of this chain should leave: its first block that is not valid is invalid or withheld.
+    pub fn act(&mut self, chain: &Chain, history: &History, is_bad: bool) {
+        let challenges = due_challenges(chain.game(), history);
+        let leaves = if is_bad { due_leaves(chain, history, &self.guard) } else { Vec::new() };
+        let is_due =
+            |id: &ActId| challenges.iter().any(|due| due.id() == *id) || leaves.iter().any(|due| due.id() == *id);
         self.sent.retain(|id, task| {
-            let is_pointless = match game.exit(id.output_id) {
-                None => true,
-                Some(CoinExit::Pending(exit)) => ExitId::of(exit) != *id,
-                Some(CoinExit::Freed { .. } | CoinExit::Settled { .. }) => false,
-            };
-            if is_pointless {
+            // What is neither due nor done never was: it must not be sent again or paid dearer.
+            let is_done = id.is_done(chain.game());
+            if is_done {
+                kill_point::reached("act-landed");
+            }
+            let is_kept = is_due(id) || is_done;
+            if !is_kept {
                 task.abort();
             }
-            !is_pointless
+            is_kept
         });
-        let due = due_challenges(game, history);
-        self.failed.retain(|id, _| due.iter().any(|challenge| ExitId::of(&challenge.exit) == *id));
-        for challenge in due {
-            let id = ExitId::of(&challenge.exit);
-            let is_waiting = self.failed.get(&id).is_some_and(|failure| failure.retry_at > Instant::now());
-            if self.sent.len() >= ACTS_MAX || self.sent.contains_key(&id) || is_waiting {
-                continue;
+        self.failed.retain(|id, _| is_due(id));
+        for challenge in &challenges {
+            if self.is_to_send(&challenge.id()) {
+                self.challenge(challenge, history);
             }
-            match challenge.spends.iter().find_map(|&source| self.evidence(history, &challenge.exit.record, source)) {
-                Some(spend) => self.send(id, &challenge.exit.record, &spend),
-                None => self.fail(id, "the archive has lost the spend".to_owned()),
+        }
+        for leave in &leaves {
+            if self.is_to_send(&leave.id()) {
+                self.leave(leave, chain);
             }
         }
     }
@@ -158,9 +142,10 @@ impl Responder {
                 self.sent.remove(&id);
                 match outcome {
                     Ok(landed) => {
+                        kill_point::reached("act-final");
                         self.count(Outcome::Landed);
                         self.failed.remove(&id);
-                        tracing::info!(coin = %id.output_id, transaction = %landed.transaction, "challenge is final");
+                        tracing::info!(coin = %id.output_id(), transaction = %landed.transaction, "{id} is final");
                     }
                     Err(error) => self.fail(id, crate::error_chain(&error)),
                 }
@@ -172,43 +157,72 @@ impl Responder {
     #[must_use]
     pub fn alarms(&self, now: u64) -> Vec<Alarm> {
         let failing = self.failed.iter().filter(|(_, failure)| failure.count >= FAILURES_ALARMING);
-        let alarm = |(id, failure): (&ExitId, &Failure)| {
-            let message = format!("the exit of {} cannot be challenged: {}", id.output_id, failure.what);
-            Alarm::new(AlarmKind::ActFails, &format!("{:x}", id.output_id.0), now, message)
+        let alarm = |(id, failure): (&ActId, &Failure)| {
+            let message = format!("{id} does not get through: {}", failure.what);
+            Alarm::new(AlarmKind::ActFails, &format!("{:x}", id.output_id().0), now, message)
         };
         failing.map(alarm).collect()
     }
 
-    /// Returns the exits that are being challenged.
+    /// Returns the coins whose exits are being challenged.
     pub fn challenged(&self) -> impl Iterator<Item = OutputId> {
-        self.sent.keys().map(|id| id.output_id)
+        self.sent.keys().filter(|id| matches!(id, ActId::Challenge { .. })).map(ActId::output_id)
     }
 
-    fn send(&mut self, id: ExitId, exit: &ExitRecord, spend: &SignedBody) {
-        tracing::warn!(coin = %id.output_id, owner = %exit.output.owner, "challenging the exit of a spent coin");
-        let Some(sender) = self.sender.clone() else {
-            self.failed.insert(
-                id,
-                Failure {
-                    count: FAILURES_ALARMING,
-                    retry_at: Instant::now() + RETRY_MAX,
-                    what: "there is no account".to_owned(),
-                },
-            );
+    fn is_to_send(&self, id: &ActId) -> bool {
+        let is_waiting = self.failed.get(id).is_some_and(|failure| failure.retry_at > Instant::now());
+        self.sent.len() < ACTS_MAX && !self.sent.contains_key(id) && !is_waiting
+    }
+
+    fn challenge(&mut self, challenge: &Challenge, history: &History) {
+        let (id, record) = (challenge.id(), &challenge.exit.record);
+        let Some(sender) = self.challenger.clone() else {
+            let failure = Failure {
+                count: FAILURES_ALARMING,
+                retry_at: Instant::now() + RETRY_MAX,
+                what: "there is no account to do it".to_owned(),
+            };
+            self.failed.insert(id, failure);
             return;
         };
+        let Some(spend) = challenge.spends.iter().find_map(|&source| self.evidence(history, record, source)) else {
+            self.fail(id, ActError::Lost.to_string());
+            return;
+        };
+        let call = self.root_chain.challenge_standard_exit(record, &spend.body.encode(), &spend.signature);
+        self.send(id, sender, async move { Ok(call) });
+    }
+
+    fn leave(&mut self, leave: &Leave, chain: &Chain) {
+        let id = leave.id();
+        let Some(sender) = self.guarded.get(&leave.coin.output.owner).cloned() else { return };
+        let body = leave.coin.position.block().and_then(|block| chain.body(block));
+        let (root_chain, bond_wei, leave) = (self.root_chain.clone(), self.bond_wei, leave.clone());
+        self.send(id, sender, async move { leaving::exit_call(&root_chain, bond_wei, &leave, body).await });
+    }
+
+    fn send(
+        &mut self,
+        id: ActId,
+        sender: Arc<Sender>,
+        call: impl Future<Output = Result<Call, ActError>> + Send + 'static,
+    ) {
+        tracing::warn!(coin = %id.output_id(), "sending {id}");
+        kill_point::reached("act-decided");
         self.count(Outcome::Sent);
-        let call = self.root_chain.challenge_standard_exit(exit, &spend.body.encode(), &spend.signature);
         let depth = self.finality_depth;
-        let task = self.running.spawn(async move { (id, sender.send_until_final(&call, depth).await) });
+        let task = self.running.spawn(async move {
+            let landed = async { Ok(sender.send_until_final(&call.await?, depth).await?) };
+            (id, landed.await)
+        });
         self.sent.insert(id, task);
     }
 
-    fn fail(&mut self, id: ExitId, what: String) {
+    fn fail(&mut self, id: ActId, what: String) {
         self.count(Outcome::Failed);
-        tracing::warn!(coin = %id.output_id, "the challenge does not get through: {what}");
+        tracing::warn!(coin = %id.output_id(), "{id} does not get through: {what}");
         let count = self.failed.get(&id).map_or(1, |failure| failure.count.saturating_add(1));
-        let pause = RETRY_FIRST.saturating_mul(1 << count.min(6)).min(RETRY_MAX);
+        let pause = RETRY_FIRST.saturating_mul(1 << (count - 1).min(6)).min(RETRY_MAX);
         self.failed.insert(id, Failure { count, retry_at: Instant::now() + pause, what });
     }
 
@@ -233,4 +247,18 @@ impl Responder {
         let transaction = items.get(place.index.get() as usize)?.transaction()?.ok()?;
         Some(SignedBody::of(&transaction))
     }
+}
+
+/// Why an act does not get through.
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// The root chain does not take it.
+    #[error("the call was not made")]
+    Send(#[from] SendError),
+    /// What it has to show cannot be read.
+    #[error("the evidence cannot be read")]
+    Read(#[from] BodyError),
+    /// What it has to show is not there.
+    #[error("the archive has lost the evidence")]
+    Lost,
 }

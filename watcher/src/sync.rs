@@ -4,67 +4,47 @@
 //! transactions. The loop is the only one that changes what is known. It uses the machine's clock only to pace itself and to
 //! notice that it is blind.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use plasmid_exit_game::facts::{RootBlock, RootEvent};
-use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::archive::Archive;
-use plasmid_node::chain::{Chain, SharedChain};
-use plasmid_node::http::{EventKind, Events, ServiceStatus};
-use plasmid_root_chain::client::{Deployment, RootChain};
+use plasmid_node::chain::Chain;
+use plasmid_node::http::EventKind;
+use plasmid_root_chain::client::{ChildChain, Deployment, RootChain};
 use plasmid_root_chain::follower::{FollowError, Follower, FollowerSettings, Progress, Step};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet, block_in_place};
 
-use crate::alarms::{Alarm, AlarmKind, Alarms, AlarmsError, Outlook};
-use crate::body::body_len_max;
-use crate::history::History;
-use crate::judge::{Judge, JudgeError, SharedHistory};
+use crate::alarms::{Alarm, AlarmKind, AlarmsError, Outlook};
+use crate::distrust::{Count, Distrust};
+use crate::duty::is_time_to_leave;
+use crate::fetching::Fetching;
+use crate::finding::Finding;
+use crate::judge::{Judge, JudgeError};
 use crate::metrics::Metrics;
 use crate::responder::Responder;
 use crate::servers::{Attempt, Servers};
+use crate::shared::Shared;
 
-/// Bodies that are fetched at a time, and how many bytes they may have together unless it is one alone.
-const ATTEMPTS_MAX: usize = 4;
-const ATTEMPTS_LEN_MAX: usize = 1 << 30;
 /// Root-chain steps that wait to be taken in.
 const STEPS_WAITING_MAX: usize = 64;
 /// Pause between two looks at what time alone changes.
 const TICK: Duration = Duration::from_millis(250);
+/// Time between two questions to the contract how far the chain is: twice as long, and a node without logs is caught.
+const CROSS_CHECK_EVERY: Duration = Duration::from_secs(8);
+/// Time between two words about progress while catching up.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// Pause after a failure to follow the root chain.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
-/// Pause after a failure to get a body; it doubles with each.
-const ATTEMPT_PAUSE_FIRST: Duration = Duration::from_millis(250);
-const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(8);
-/// Attempts without an answer of any server after which the watcher calls itself blind.
-const UNANSWERED_ALARMING: u32 = 3;
-/// Longest silence of the root chain, by the machine's clock, before the watcher calls itself blind: a quarter of F, but no
-/// longer than this.
+/// Longest time without a new head of the root chain, by the machine's clock, before the watcher calls itself blind: a
+/// quarter of F, but no longer than this.
 const SILENCE_MAX: Duration = Duration::from_secs(300);
 
-/// What the API reads of a running watcher.
-#[derive(Debug)]
-pub struct Shared {
-    /// The chain.
-    pub chain: SharedChain,
-    /// What was seen.
-    pub history: SharedHistory,
-    /// The alarms.
-    pub alarms: Mutex<Alarms>,
-    /// Part of `/v1/status`.
-    pub status: Mutex<ServiceStatus>,
-    /// Exits that are being challenged.
-    pub challenged: Mutex<BTreeSet<OutputId>>,
-    /// What happens, as a stream.
-    pub events: Events,
-}
-
-/// What a [`Sync`] runs on.
+/// What a [`Watcher`] runs on.
 #[derive(Debug)]
 pub struct Parts {
     /// The contract, at its nodes.
@@ -73,8 +53,6 @@ pub struct Parts {
     pub deployment: Deployment,
     /// How the root chain is followed.
     pub follower: FollowerSettings,
-    /// Where bodies come from.
-    pub servers: Servers,
     /// Who acts.
     pub responder: Responder,
     /// Bodies on disk.
@@ -87,50 +65,50 @@ pub struct Parts {
 
 /// Follows both chains until it is told to stop.
 #[derive(Debug)]
-pub struct Sync {
+pub struct Watcher {
     parts: Parts,
     shared: Arc<Shared>,
     judge: Judge,
-    steps: mpsc::Receiver<Result<(Step, Progress), FollowError>>,
+    steps: mpsc::Receiver<Followed>,
     follower: AbortHandle,
-    /// Bodies that are being fetched, with the root-chain time at which each attempt began.
-    attempts: JoinSet<(u64, Attempt)>,
-    asked: BTreeMap<BlockNumber, Asked>,
+    fetching: Fetching,
     progress: Option<Progress>,
-    /// When the machine's clock last saw a new root block.
-    root_seen: Instant,
+    /// When a new root block was last seen that was the node's head, by the machine's clock.
+    head_seen: Instant,
     /// What keeps the follower from following.
     trouble: Option<String>,
+    distrust: Distrust,
+    /// At most one question to the contract, and when the next is due.
+    checks: JoinSet<Option<ChildChain>>,
+    check_at: Instant,
+    /// When progress was last told.
+    told_at: Instant,
 }
 
-/// A body that was asked for.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    /// Bytes set aside for the attempt under way, if one is.
-    reserved: Option<usize>,
-    retry_at: Instant,
-    pause: Duration,
-    unanswered: u32,
-}
+/// What the follower has to say: a step with how far it is, or why there is none.
+type Followed = Result<(Step, Progress), FollowError>;
 
-impl Sync {
+impl Watcher {
     /// Returns a watcher that knows nothing of the root chain yet. `shared.chain` is new. Must be called within a runtime.
     #[must_use]
-    pub fn new(parts: Parts, shared: Arc<Shared>) -> Self {
+    pub fn new(parts: Parts, servers: Servers, shared: Arc<Shared>) -> Self {
         let judge = Judge::new(shared.chain.clone(), shared.history.clone(), parts.deployment.domain());
-        let (steps, follower) =
-            follow(Follower::new(parts.root_chain.clone(), parts.deployment, &[], parts.follower.clone()));
+        let follower = Follower::new(parts.root_chain.clone(), parts.deployment, &[], parts.follower.clone());
+        let (steps, follower) = follow(follower, Duration::ZERO);
         Self {
             parts,
             shared,
             judge,
             steps,
             follower,
-            attempts: JoinSet::new(),
-            asked: BTreeMap::new(),
+            fetching: Fetching::new(servers),
             progress: None,
-            root_seen: Instant::now(),
+            head_seen: Instant::now(),
             trouble: None,
+            distrust: Distrust::default(),
+            checks: JoinSet::new(),
+            check_at: Instant::now(),
+            told_at: Instant::now(),
         }
     }
 
@@ -147,25 +125,27 @@ impl Sync {
             tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 Some(step) = self.steps.recv() => block_in_place(|| self.take_step(step))?,
-                Some(attempt) = self.attempts.join_next() => {
-                    let (began_at, attempt) = attempt.expect("fetching a body does not panic");
-                    block_in_place(|| self.take_attempt(began_at, &attempt))?;
-                }
+                (began_at, attempt) = self.fetching.next() => block_in_place(|| self.take_attempt(began_at, &attempt))?,
                 () = self.parts.responder.finished() => {}
+                Some(check) = self.checks.join_next() => {
+                    if let Some(contract) = check.expect("asking the contract does not panic") {
+                        block_in_place(|| self.take_check(&contract));
+                    }
+                }
                 _ = tick.tick() => {}
             }
             block_in_place(|| self.look())?;
         }
     }
 
-    fn take_step(&mut self, step: Result<(Step, Progress), FollowError>) -> Result<(), SyncError> {
+    fn take_step(&mut self, step: Followed) -> Result<(), SyncError> {
         let (step, progress) = match step {
             Ok(step) => step,
             Err(error) => {
                 self.parts.metrics.root_failures.inc();
                 tracing::warn!("cannot follow the root chain: {}", crate::error_chain(&error));
                 if matches!(error, FollowError::TooDeep { .. }) {
-                    self.start_again();
+                    self.start_again(FOLLOW_PAUSE);
                 }
                 self.trouble = Some(crate::error_chain(&error));
                 return Ok(());
@@ -174,16 +154,14 @@ impl Sync {
         match step {
             Step::Connect(block) => match self.judge.connect(&block) {
                 Ok(()) => {
-                    self.root_seen = Instant::now();
                     self.trouble = None;
-                    self.publish(&block);
+                    if progress.done >= progress.total {
+                        self.head_seen = Instant::now();
+                        self.publish(&block);
+                    }
                 }
                 Err(JudgeError::Game(error)) => {
-                    // The node lies, or mixes up chains: nothing of it is believed, and another look may find another node.
-                    self.parts.metrics.root_failures.inc();
-                    tracing::error!(block = %block.at, "the root chain's node contradicts itself: {error}");
-                    self.trouble = Some(error.to_string());
-                    self.refollow();
+                    self.distrust(format!("{} contradicts what came before: {error}", block.at));
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),
@@ -191,33 +169,25 @@ impl Sync {
             Step::Disconnect(at) => {
                 tracing::warn!("the root chain was reorganised: {at} is gone");
                 if !self.judge.disconnect()? {
-                    self.start_again();
+                    self.start_again(FOLLOW_PAUSE);
                     return Ok(());
                 }
             }
         }
-        self.report_progress(progress);
         self.progress = Some(progress);
+        self.tell_progress();
         Ok(())
     }
 
     fn take_attempt(&mut self, began_at: u64, attempt: &Attempt) -> Result<(), SyncError> {
-        let number = attempt.header.number;
         for body in &attempt.bodies {
             let started = Instant::now();
             self.judge.take_body(body)?;
             self.parts.metrics.reading_seconds.observe(started.elapsed().as_secs_f64());
         }
-        if attempt.is_whole() {
-            self.asked.remove(&number);
-            return Ok(());
-        }
-        self.judge.take_failure(number, began_at)?;
-        if let Some(asked) = self.asked.get_mut(&number) {
-            asked.reserved = None;
-            asked.retry_at = Instant::now() + asked.pause;
-            asked.pause = asked.pause.saturating_mul(2).min(ATTEMPT_PAUSE_MAX);
-            asked.unanswered = if attempt.is_answered { 0 } else { asked.unanswered.saturating_add(1) };
+        self.fetching.note(attempt);
+        if !attempt.is_whole() {
+            self.judge.take_failure(attempt.header.number, began_at)?;
         }
         Ok(())
     }
@@ -228,43 +198,25 @@ impl Sync {
             let started = Instant::now();
             let Some((number, finding)) = self.judge.judge_next()? else { break };
             self.parts.metrics.judging_seconds.observe(started.elapsed().as_secs_f64());
-            tracing::info!(block = %number, "{finding}");
-            self.shared.events.publish(EventKind::Verdict, &VerdictEvent { number: number.get(), finding: &finding });
+            if self.is_at_head() {
+                tracing::info!(block = %number, "{finding}");
+                let event = VerdictEvent { number: number.get(), finding: &finding };
+                self.shared.events.publish(EventKind::Verdict, &event);
+            }
+            self.tell_progress();
         }
         if self.is_at_head() {
-            self.ask();
+            // Only at the head: grace counts from the first asking, in root-chain time, which runs fast while catching up.
+            self.fetching.ask(&mut self.judge);
             let (chain, history) = (self.judge.chain(), self.judge.history());
-            self.parts.responder.act(chain.game(), &history);
+            let is_time = is_time_to_leave(chain.game(), self.judge.bad());
+            self.parts.responder.act(&chain, &history, is_time);
+            drop((chain, history));
+            self.cross_check();
         }
         self.alarm()?;
         self.show();
         Ok(())
-    }
-
-    /// Asks for the bodies that are missing. Only at the head: grace counts from the first asking, in root-chain time, which
-    /// runs fast while catching up.
-    fn ask(&mut self) {
-        let now = Instant::now();
-        let reserved = |asked: &BTreeMap<BlockNumber, Asked>| -> (usize, usize) {
-            let lens = asked.values().filter_map(|asked| asked.reserved);
-            lens.fold((0, 0), |(count, total), len| (count + 1, total + len))
-        };
-        let is_due =
-            |number| self.asked.get(&number).is_none_or(|asked| asked.reserved.is_none() && asked.retry_at <= now);
-        for header in self.judge.wanted(is_due, ATTEMPTS_MAX) {
-            let (count, total) = reserved(&self.asked);
-            let len = body_len_max(header.tx_count);
-            if count >= ATTEMPTS_MAX || (count > 0 && total.saturating_add(len) > ATTEMPTS_LEN_MAX) {
-                break;
-            }
-            let first = Asked { reserved: None, retry_at: now, pause: ATTEMPT_PAUSE_FIRST, unanswered: 0 };
-            self.asked.entry(header.number).or_insert(first).reserved = Some(len);
-            let began_at = self.judge.ask(header.number);
-            let servers = self.parts.servers.clone();
-            self.attempts.spawn(async move { (began_at, servers.body(header).await) });
-        }
-        let last = self.judge.chain().game().last_block();
-        self.asked.retain(|&number, asked| asked.reserved.is_some() || number <= last);
     }
 
     fn alarm(&mut self) -> Result<(), SyncError> {
@@ -274,14 +226,18 @@ impl Sync {
             let commitment = self.judge.chain().game().header(*number).map(|(header, _)| header.commitment());
             alarming.extend(Alarm::of_block(*number, commitment.unwrap_or_default(), finding, now));
         }
-        let silence = self.root_seen.elapsed();
-        if silence > self.silence_max() {
-            let why = self.trouble.as_deref().unwrap_or("the node shows no new block");
-            let message = format!("no new root block for {} s: {why}", silence.as_secs());
+        let silence = self.head_seen.elapsed();
+        if let Some(why) = self.distrust.why() {
+            let message = format!("the root chain's node cannot be believed: {why}");
+            alarming.push(Alarm::new(AlarmKind::BlindRootChain, "", now, message));
+        } else if silence > self.silence_max() {
+            let behind = self.progress.map_or(0, |progress| progress.total.saturating_sub(progress.done));
+            let why = self.trouble.as_deref().unwrap_or("the node shows no other");
+            let message =
+                format!("no new head of the root chain for {} s, {behind} blocks behind: {why}", silence.as_secs());
             alarming.push(Alarm::new(AlarmKind::BlindRootChain, "", now, message));
         }
-        let unanswered = self.asked.iter().find(|(_, asked)| asked.unanswered >= UNANSWERED_ALARMING);
-        if let Some((number, _)) = unanswered {
+        if let Some(number) = self.fetching.unanswered() {
             let message = format!("no server answers, and the body of block {number} is missing");
             alarming.push(Alarm::new(AlarmKind::BlindServers, "", now, message));
         }
@@ -314,7 +270,7 @@ impl Sync {
         metrics.missing_bodies.set(self.judge.missing_count() as u64);
         metrics.root_block.set(chain.game().at().map_or(0, |at| at.number));
         metrics.root_lag_blocks.set(self.progress.map_or(0, |progress| progress.total.saturating_sub(progress.done)));
-        metrics.root_silence_seconds.set(i64::try_from(self.root_seen.elapsed().as_secs()).unwrap_or(i64::MAX));
+        metrics.root_silence_seconds.set(i64::try_from(self.head_seen.elapsed().as_secs()).unwrap_or(i64::MAX));
         metrics.blind.set(is_blind.into());
         let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.synced = self.is_at_head() && self.judge.is_done() && !is_blind;
@@ -331,11 +287,17 @@ impl Sync {
         Duration::from_secs(self.parts.deployment.periods.freeze_delay().div_ceil(4)).min(SILENCE_MAX)
     }
 
-    fn report_progress(&self, progress: Progress) {
-        const EVERY: u64 = 10_000;
-        let before = self.progress.map_or(0, |progress| progress.done);
-        if progress.done / EVERY != before / EVERY && progress.done < progress.total {
-            tracing::info!(done = progress.done, total = progress.total, "catching up with the root chain");
+    /// Says now and then how far catching up is.
+    fn tell_progress(&mut self) {
+        let Some(Progress { done, total }) = self.progress else { return };
+        let (verified, committed) = {
+            let chain = self.judge.chain();
+            (chain.last_local_block(), chain.game().last_block())
+        };
+        let is_behind = done < total || (verified < committed && self.judge.bad().is_none());
+        if is_behind && self.told_at.elapsed() > PROGRESS_EVERY {
+            self.told_at = Instant::now();
+            tracing::info!(root_blocks = done, of = total, %verified, %committed, "catching up");
         }
     }
 
@@ -362,89 +324,64 @@ impl Sync {
         }
     }
 
-    /// Follows again from what is held as connected.
-    fn refollow(&mut self) {
+    /// Believes the node no more: moves on to the next one, and replays all that was believed.
+    fn distrust(&mut self, why: String) {
+        self.parts.metrics.root_failures.inc();
+        tracing::error!("the root chain's node cannot be believed: {why}");
         let node = self.parts.root_chain.node();
         node.rpc().fail_over(node.rpc().failures());
-        let connected: Vec<_> = self.judge.connected().collect();
-        let Parts { root_chain, deployment, follower, .. } = &self.parts;
-        self.follower.abort();
-        (self.steps, self.follower) =
-            follow(Follower::new(root_chain.clone(), *deployment, &connected, follower.clone()));
+        let times = self.distrust.catch(why);
+        self.start_again(FOLLOW_PAUSE.saturating_mul(1 << times.min(9)));
     }
 
-    /// Forgets the chain and replays it: a reorganisation went back further than can be undone.
-    fn start_again(&mut self) {
-        tracing::error!("the root chain was reorganised deeper than can be undone: replaying it from the deployment");
-        let Parts { deployment, follower, archive, .. } = &self.parts;
+    /// Asks the contract itself how far the chain is, now and then, and compares.
+    fn cross_check(&mut self) {
+        if self.check_at > Instant::now() || !self.checks.is_empty() {
+            return;
+        }
+        self.check_at = Instant::now() + CROSS_CHECK_EVERY;
+        let root_chain = self.parts.root_chain.clone();
+        // A node that does not answer is the follower's trouble.
+        self.checks.spawn(async move { root_chain.child_chain().await.ok() });
+    }
+
+    fn take_check(&mut self, contract: &ChildChain) {
+        let events = {
+            let chain = self.judge.chain();
+            Count { blocks: chain.game().last_block(), deposits: chain.game().deposit_count() }
+        };
+        let blocks = contract.next_number.previous().unwrap_or(BlockNumber::ZERO);
+        let contract = Count { blocks, deposits: contract.next_nonce };
+        if self.is_at_head() && self.distrust.compare(events, contract) {
+            self.distrust("its logs lack what its state has".to_owned());
+        }
+    }
+
+    /// Forgets the chain and replays it, after a pause. What is on disk stays, and the alarms.
+    fn start_again(&mut self, pause: Duration) {
+        tracing::error!("replaying the root chain from the deployment");
+        let Parts { root_chain, deployment, follower, archive, .. } = &self.parts;
         let chain = Chain::new(deployment.periods, follower.finality_depth, archive.clone());
         *self.shared.chain.write().expect("no writer panics") = chain;
         self.judge = Judge::new(self.shared.chain.clone(), self.shared.history.clone(), deployment.domain());
         self.progress = None;
-        self.refollow();
+        self.follower.abort();
+        let follower = Follower::new(root_chain.clone(), *deployment, &[], follower.clone());
+        (self.steps, self.follower) = follow(follower, pause);
     }
 }
 
-impl Drop for Sync {
+impl Drop for Watcher {
     fn drop(&mut self) {
         self.follower.abort();
     }
 }
 
-impl Shared {
-    /// Returns what a watcher that knows nothing yet shares.
-    #[must_use]
-    pub fn new(chain: Chain, history: SharedHistory, alarms: Alarms, status: ServiceStatus, events: Events) -> Self {
-        Self {
-            chain: Arc::new(RwLock::new(chain)),
-            history,
-            alarms: Mutex::new(alarms),
-            status: Mutex::new(status),
-            challenged: Mutex::default(),
-            events,
-        }
-    }
-
-    /// Returns the chain, for reading.
-    pub fn chain(&self) -> RwLockReadGuard<'_, Chain> {
-        self.chain.read().expect("no writer panics")
-    }
-
-    /// Returns the history, for reading. Locked after the chain, never before.
-    pub fn history(&self) -> RwLockReadGuard<'_, History> {
-        self.history.read().expect("no writer panics")
-    }
-
-    /// Returns the service's part of `/v1/status`.
-    pub fn status(&self) -> ServiceStatus {
-        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns whether a challenge of the coin's exit is on its way.
-    pub fn is_being_challenged(&self, output_id: OutputId) -> bool {
-        self.challenged.lock().unwrap_or_else(PoisonError::into_inner).contains(&output_id)
-    }
-
-    /// Returns the root-chain time before which exits of good coins are to be started, T + MEP − G, if a block is bad. §4.
-    pub fn leave_before(&self, chain: &Chain) -> Option<u64> {
-        let number = chain.last_local_block().next()?;
-        let (header, _) = chain.game().header(number)?;
-        let record = self.history().record(number).filter(|record| record.commitment == header.commitment()).cloned();
-        record.filter(|record| record.finding.is_bad())?;
-        let periods = chain.game().periods();
-        Some((header.timestamp + periods.minimum_exit_period).saturating_sub(periods.granularity()))
-    }
-
-    /// Returns the alarms. A panic elsewhere leaves them whole.
-    pub fn alarms(&self) -> MutexGuard<'_, Alarms> {
-        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Runs a follower beside the loop: its requests are not to be dropped half-way whenever something else happens.
-fn follow(mut follower: Follower) -> (mpsc::Receiver<Result<(Step, Progress), FollowError>>, AbortHandle) {
+fn follow(mut follower: Follower, pause: Duration) -> (mpsc::Receiver<Followed>, AbortHandle) {
     let (sender, receiver) = mpsc::channel(STEPS_WAITING_MAX);
     let task = tokio::spawn(async move {
+        tokio::time::sleep(pause).await;
         loop {
             let step = follower.next().await;
             let is_failed = step.is_err();
@@ -469,7 +406,7 @@ struct NumberEvent {
 struct VerdictEvent<'a> {
     number: u64,
     #[serde(flatten)]
-    finding: &'a crate::finding::Finding,
+    finding: &'a Finding,
 }
 
 #[derive(Serialize)]

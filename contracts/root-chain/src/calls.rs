@@ -14,6 +14,9 @@ use crate::bindings::{EncodeError, Value, encode_call, encode_root_chain_call};
 use crate::client::RootChain;
 use crate::node::{Call, GasLimit};
 
+/// Gas of a start beyond its estimate: by the time that it lands the key that it shared may be gone from the list, so that it
+/// makes a new one, and its hint too, so that it walks over some keys. §5.2.
+const START_MORE_GAS: u64 = 100_000;
 /// Gas of one `processExits` beside its exits: its own cost, some keys to clear, the bounty's payment.
 const PROCESS_GAS: u64 = 500_000;
 /// Gas of one exit of ether in `processExits` at worst: its payee burns the whole share. §5.2.
@@ -106,7 +109,9 @@ impl RootChain {
             proof.witness_hash.into(),
             Value::List(path),
         ]);
-        self.transact("startStandardExit", &[body.into(), u64::from(output_index).into(), proof, hint.into()], bond_wei)
+        let args = [body.into(), u64::from(output_index).into(), proof, hint.into()];
+        let call = self.transact("startStandardExit", &args, bond_wei);
+        Call { gas: GasLimit::EstimatedPlus(START_MORE_GAS), ..call }
     }
 
     /// Starts the exit of a deposit that the sender owns. §5.2. `hint` as for
@@ -115,7 +120,8 @@ impl RootChain {
     pub fn start_standard_exit_of_deposit(&self, deposit: &Deposit, hint: u64, bond_wei: u128) -> Call {
         let output = &deposit.output;
         let args = [deposit.nonce.into(), output.asset.into(), output.amount.into(), hint.into()];
-        self.transact("startStandardExitOfDeposit", &args, bond_wei)
+        let call = self.transact("startStandardExitOfDeposit", &args, bond_wei);
+        Call { gas: GasLimit::EstimatedPlus(START_MORE_GAS), ..call }
     }
 
     /// Ends an exit by a body that spends its coin and its owner's signature for it; the sender gets the bond. §5.2.

@@ -137,7 +137,15 @@ impl Follower {
                 continue;
             }
             match found? {
-                Found::Gone(last) => return Ok(self.disconnect(last)),
+                Found::Gone(last) => {
+                    // A reorganisation leaves the deployment where it is. Another chain behind the same address does not.
+                    self.verified_at = None;
+                    self.verify_node(failures).await?;
+                    if self.root_chain.node().rpc().failures() != failures {
+                        continue;
+                    }
+                    return Ok(self.disconnect(last));
+                }
                 Found::Next(block) => return Ok(self.connect(block)),
                 Found::Range(blocks) => self.fetched = blocks,
                 Found::Nothing => tokio::time::sleep(self.settings.poll_interval).await,

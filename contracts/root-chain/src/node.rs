@@ -79,6 +79,8 @@ pub struct Call {
 pub enum GasLimit {
     /// A quarter more than the node's estimate.
     Estimated,
+    /// So much more than that: for calls that others can make dearer before they land.
+    EstimatedPlus(u64),
     /// Exactly so much: for calls that do what their gas allows, of which an estimate says nothing.
     Exactly(u64),
 }
@@ -369,7 +371,7 @@ struct WireReceipt {
 
 fn wire_call(from: Option<Address>, call: &Call) -> Value {
     let gas = match call.gas {
-        GasLimit::Estimated => None,
+        GasLimit::Estimated | GasLimit::EstimatedPlus(_) => None,
         GasLimit::Exactly(gas) => Some(U64::from(gas)),
     };
     let mut wire = json!({ "data": call.data, "value": call.value_wei });

@@ -125,7 +125,7 @@ impl Sender {
     }
 
     /// Tries a call without sending it, and returns the gas that its transaction needs: a quarter more than the node
-    /// estimates, or what the call says.
+    /// estimates, and what the call says beside or instead of that.
     ///
     /// # Errors
     ///
@@ -134,13 +134,13 @@ impl Sender {
         let from = self.account.address();
         // In the newest block, whose time is past, what is in order next may still be refused.
         self.node.call(Some(from), call, At::Next).await?;
-        match call.gas {
-            GasLimit::Exactly(gas) => Ok(gas),
-            GasLimit::Estimated => {
-                let estimate = self.node.estimate_gas(from, call).await?;
-                Ok(estimate.saturating_add(estimate / 4))
-            }
-        }
+        let more = match call.gas {
+            GasLimit::Exactly(gas) => return Ok(gas),
+            GasLimit::Estimated => 0,
+            GasLimit::EstimatedPlus(more) => more,
+        };
+        let estimate = self.node.estimate_gas(from, call).await?;
+        Ok(estimate.saturating_add(estimate / 4).saturating_add(more))
     }
 
     /// Returns what a transaction offers now: room for the base fee to double, and no more than the settings allow.

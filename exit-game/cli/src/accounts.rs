@@ -1,9 +1,9 @@
 //! Accounts: keystore files (version 3, as cast and geth write them) below the data folder, and passwords.
 
 use std::fmt;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, BufRead as _, IsTerminal as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::Address;
@@ -71,7 +71,9 @@ pub(crate) fn run(command: &Command, settings: &Settings, format: Format) -> any
         Command::New(Named { name }) => {
             make_private(&folder)?;
             let password = new_password(password_file)?;
-            made(name, Account::create_keystore(&folder, name, &password).context("make a keystore")?)
+            let account = Account::create_keystore(&folder, name, &password).context("make a keystore")?;
+            close_to_others(&folder.join(name))?;
+            made(name, account)
         }
         Command::List => {
             let mut items = list(&folder)?;
@@ -86,6 +88,7 @@ pub(crate) fn run(command: &Command, settings: &Settings, format: Format) -> any
             let account = Account::from_hex(key.trim()).context("import the key")?;
             make_private(&folder)?;
             account.save_keystore(&folder, name, &new_password(password_file)?).context("make a keystore")?;
+            close_to_others(&folder.join(name))?;
             made(name, account)
         }
     }
@@ -109,6 +112,12 @@ pub(crate) fn open(data_dir: &Path, name: &str, password_file: Option<&Path>) ->
 fn make_private(folder: &Path) -> anyhow::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.with_context(|| format!("make {}", folder.display()))
+}
+
+/// Lets a keystore's owner alone read it; its folder has kept others out so far.
+fn close_to_others(keystore: &Path) -> anyhow::Result<()> {
+    let closed = fs::set_permissions(keystore, Permissions::from_mode(0o600));
+    closed.with_context(|| format!("make {} readable by its owner alone", keystore.display()))
 }
 
 fn list(folder: &Path) -> anyhow::Result<Vec<Shown>> {

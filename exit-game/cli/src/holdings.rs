@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::Address;
 use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use plasmid_exit_game::block;
 use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, PositionKind};
 use plasmid_exit_game::signature::Signature;
@@ -16,10 +17,10 @@ use plasmid_exit_game::transaction::Transaction;
 use plasmid_node::client::{Client, ClientError};
 use plasmid_node::problem::Code;
 use plasmid_node::wire::evidence::{CoinOrigin, DepositNonce, EvidenceCoin};
-use plasmid_node::wire::{Coin, CoinState};
+use plasmid_node::wire::{Coin, CoinState, Header};
 use plasmid_root_chain::client::CoinWord;
 
-use crate::session::Session;
+use crate::session::{Progress, Session};
 use crate::wallet::store::Wallet;
 
 /// Coins looked at at once.
@@ -63,8 +64,14 @@ pub(crate) async fn holdings(
     let (server, coins) = first_answer(&servers, async |server| coins_of(server, owner).await).await?;
     let known = wallet.map(Wallet::coins).transpose()?.unwrap_or_default();
     let coins = coins.into_iter().filter(|coin| !matches!(coin.state, CoinState::Spent | CoinState::Dropped));
-    let found = stream::iter(coins).map(|coin| look_at(session, server, coin, &known)).buffered(PARALLEL);
-    let found: Vec<Holding> = found.try_collect().await?;
+    let coins: Vec<_> = coins.collect();
+    let (total, mut progress) = (coins.len(), Progress::new("looking at coins"));
+    let mut looks = stream::iter(coins).map(|coin| look_at(session, server, coin, &known)).buffered(PARALLEL);
+    let mut found: Vec<Holding> = Vec::with_capacity(total);
+    while let Some(holding) = looks.try_next().await? {
+        found.push(holding);
+        progress.show(format_args!("{} of {total}", found.len()));
+    }
     if let Some(wallet) = wallet {
         let proofs = found.iter().filter_map(|holding| holding.proof.as_ref().ok());
         proofs.filter(|proof| known.get(&proof.id) != Some(proof)).try_for_each(|proof| wallet.save_coin(proof))?;
@@ -166,28 +173,38 @@ async fn prove(
     Ok(verdict.map(|()| evidence).map_err(|reason| format!("{}: {reason}", server.url())))
 }
 
-/// Checks that a coin was made as its evidence says, on the root chain's word alone. Fails only if it cannot be asked.
+/// Checks a coin's evidence on the root chain's word alone: that it was made so, and was unspent where that is shown too.
+/// Fails only if the root chain cannot be asked.
 pub(crate) async fn verify(
     session: &Session,
     evidence: &EvidenceCoin,
     word: &CoinWord,
 ) -> anyhow::Result<Result<(), String>> {
-    Ok(match evidence.verify() {
-        Err(error) => Err(format!("{:#}", anyhow::Error::from(error))),
+    let made = match evidence.verify() {
+        Err(error) => return Ok(Err(format!("{:#}", anyhow::Error::from(error)))),
         Ok(CoinOrigin::Deposit(deposit)) if word.state == 0 => {
             Err(format!("the root chain knows no deposit {} with these fields", deposit.nonce))
         }
         Ok(CoinOrigin::Deposit(_)) => Ok(()),
-        Ok(CoinOrigin::Transaction(included)) => {
-            let number = included.header.number;
-            let commitment =
-                session.root.commitment(number).await.context("read a block's commitment on the root chain")?;
-            if commitment == Some(included.header.commitment()) {
-                Ok(())
-            } else {
-                Err(format!("the root chain has another block {number} than the proof shows"))
-            }
+        Ok(CoinOrigin::Transaction(included)) => verify_header(session, &included.header.into()).await?,
+    };
+    match &evidence.unspent {
+        Some(unspent) if made.is_ok() => {
+            let verdict = verify_header(session, &unspent.header).await?;
+            Ok(verdict.map_err(|reason| format!("that it is unspent is not proven: {reason}")))
         }
+        _ => Ok(made),
+    }
+}
+
+/// Checks that the root chain has committed the block with this header. Fails only if it cannot be asked.
+pub(crate) async fn verify_header(session: &Session, header: &Header) -> anyhow::Result<Result<(), String>> {
+    let number = header.number;
+    let commitment = session.root.commitment(number).await.context("read a block's commitment on the root chain")?;
+    Ok(match commitment {
+        Some(commitment) if commitment == block::Header::from(*header).commitment() => Ok(()),
+        Some(_) => Err(format!("the root chain has another block {number} than the proof shows")),
+        None => Err(format!("the root chain has no block {number}")),
     })
 }
 

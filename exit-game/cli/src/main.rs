@@ -18,6 +18,7 @@ mod coins;
 mod deploy;
 mod deposit;
 mod devnet;
+mod evidence;
 mod exit;
 mod failure;
 mod holdings;
@@ -39,6 +40,7 @@ mod wallet;
   plasmid send 0x7099…79C8 0.25ether --account alice
   plasmid coins --account alice
   plasmid exit start 0x83c1…77aa --account alice --dry-run
+  plasmid evidence export alice.json --account alice
 
 Every option that all commands have can stand in the environment (PLASMID_L1_URL) or in a settings file (l1_url).
 Exit codes: 0 ok, 1 failure, 2 usage, 3 refused for safety, 4 violation found, 5 unreachable or not synced, 6 timed out
@@ -77,6 +79,9 @@ enum Command {
     /// Take coins out, and watch others do so
     #[command(subcommand)]
     Exit(exit::Command),
+    /// Keep and check the file with which coins leave even when nobody else is there
+    #[command(subcommand)]
+    Evidence(evidence::Command),
     /// What the operator promised
     #[command(subcommand)]
     Receipt(receipts::Command),
@@ -132,7 +137,8 @@ async fn run(command: &Command, settings: &Settings, format: Format) -> anyhow::
         Command::Balance(args) => format.print(&coins::balance(&session().await?, args).await?)?,
         Command::Coins(args) => format.print(&coins::coins(&session().await?, args).await?)?,
         Command::Coin(args) => format.print(&coins::coin(&session().await?, args).await?)?,
-        Command::Exit(command) => exit::run(command, &session().await?, format).await?,
+        Command::Exit(command) => exit::run(command, settings, format).await?,
+        Command::Evidence(command) => evidence::run(command, settings, format).await?,
         Command::Receipt(receipts::Command::List) => format.print(&receipts::list(&session().await?).await?)?,
         Command::Devnet(args) => return devnet::run(args).await,
         Command::Supervise { command } => return Ok(ExitCode::from(devnet::process::supervise(command)?)),

@@ -11,21 +11,18 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use plasmid_exit_game::block::Header;
 use plasmid_exit_game::output::{Output, OutputId, TxHash};
-use plasmid_exit_game::position::{BlockNumber, Place};
-use plasmid_exit_game::receipt::ReceiptError;
-use plasmid_exit_game::signature::Signature;
-use plasmid_exit_game::transaction::{PlacedTransaction, Transaction};
-use plasmid_exit_game::tx_tree;
-use plasmid_node::client::{Client, ClientError};
+use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::transaction::Transaction;
+use plasmid_node::client::Client;
 use plasmid_node::settings::parse_address;
 use plasmid_node::wire::form::{self, Form as _};
-use plasmid_node::wire::{Accepted, CoinState, Receipt};
+use plasmid_node::wire::{CoinState, Receipt};
 use plasmid_root_chain::account::Account;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use self::delivery::refusal;
 use crate::amount::{Amount, Asset, shown};
 use crate::failure::Failure;
 use crate::holdings::{self, Holding};
@@ -33,8 +30,8 @@ use crate::session::{Progress, Session};
 use crate::wallet::selection::{Payment, Plan, SelectionError, Spend, Spendable, plan};
 use crate::wallet::store::{Outcome, SentTransaction, SigningLock, Wallet, signed_for};
 
-/// How long a busy operator is asked again.
-const DELIVER_SECS_MAX: u64 = 30;
+mod delivery;
+
 /// How long another command may be signing for the same account.
 const LOCK_SECS_MAX: u64 = 120;
 
@@ -197,7 +194,9 @@ impl Sending<'_> {
                 Ok(sent) if is_requested && found.is_none() => found = Some(sent),
                 Ok(_) => {}
                 // It is refused for good now and will not be tried again.
-                Err(error) if !is_requested && is_refusal(&error) => eprintln!("send: {error:#}"),
+                Err(error) if !is_requested && error.downcast_ref().is_some_and(|error| refusal(error).is_some()) => {
+                    eprintln!("send: {error:#}");
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -337,111 +336,6 @@ impl Sending<'_> {
         self.wallet.save_sent(&sent)?;
         Ok(sent)
     }
-
-    /// Sends a saved transaction until it is answered, and saves the answer.
-    async fn deliver(&self, sent: SentTransaction) -> anyhow::Result<SentTransaction> {
-        let body = sent.transaction().context("read the wallet's own transaction")?;
-        let start = Instant::now();
-        let accepted = loop {
-            match self.operator.submit(&body, &sent.signature).await {
-                Ok(accepted) => break accepted,
-                Err(ClientError::Problem { url, problem }) => match problem.code.retry_after_secs() {
-                    Some(pause) if start.elapsed().as_secs() + u64::from(pause) <= DELIVER_SECS_MAX => {
-                        eprintln!("send: {problem}; trying again in {pause} s");
-                        sleep(Duration::from_secs(pause.into())).await;
-                    }
-                    Some(_) => {
-                        let what =
-                            "the operator takes nothing now: repeat the command to send the same transaction again";
-                        return Err(anyhow::Error::from(ClientError::Problem { url, problem }).context(what));
-                    }
-                    None => {
-                        self.wallet.save_sent(&SentTransaction {
-                            outcome: Outcome::Refused(problem.code.to_string()),
-                            ..sent.clone()
-                        })?;
-                        let what = format!(
-                            "the operator refuses {}; its coins stay reserved, since it is signed: use --replace {} to sign \
-                             over them again",
-                            sent.tx_hash, sent.tx_hash
-                        );
-                        return Err(anyhow::Error::from(ClientError::Problem { url, problem }).context(what));
-                    }
-                },
-                Err(error) => {
-                    let what = format!("no answer to {}: repeat the command to send the same again", sent.tx_hash);
-                    return Err(anyhow::Error::from(error).context(what));
-                }
-            }
-        };
-        let signature = self.check_answer(&sent, &body, &accepted).await?;
-        let sent = SentTransaction { signature, outcome: Outcome::Accepted(accepted), ..sent };
-        self.wallet.save_sent(&sent)?;
-        Ok(sent)
-    }
-
-    /// Checks the operator's answer, and returns the signature that stands in the leaf that it promises. §1.10.
-    async fn check_answer(
-        &self,
-        sent: &SentTransaction,
-        body: &Transaction,
-        accepted: &Accepted,
-    ) -> anyhow::Result<Signature> {
-        let refused = |why: &str| {
-            Failure::Refused(format!(
-                "the operator's answer to {} cannot be relied on: {why}. Do not count it as sent; repeat the command, and \
-                 show the operator's answer to a watcher",
-                sent.tx_hash
-            ))
-        };
-        let signed = accepted.receipt.signed().map_err(|error| refused(&error.to_string()))?;
-        let place = Place { block: signed.receipt.number, index: signed.index };
-        let positions: Option<Vec<_>> = (0..).zip(body.outputs()).map(|(index, _)| place.output(index)).collect();
-        if accepted.tx_hash != sent.tx_hash || Some(&accepted.positions) != positions.as_ref() {
-            return Err(refused("it is about another transaction or place").into());
-        }
-
-        let leaf_with = |signature: &Signature| {
-            let witness = [&signature.encode()[..], &accepted.placement].concat();
-            PlacedTransaction::decode(&sent.body, &witness)
-                .map(|placed| tx_tree::leaf(sent.tx_hash, placed.witness.hash()))
-                .map_err(|error| refused(&error.to_string()))
-        };
-        let mut signature = sent.signature;
-        if !signed.promises(leaf_with(&signature)?) {
-            // The first accepted signature counts: another of the owner's devices may have made it.
-            signature =
-                self.operator.transaction(sent.tx_hash).await.context("ask for the accepted signature")?.signature;
-            let digest = body.signing_hash(&self.session.deployment.domain());
-            if signature.recover(digest) != Some(self.account.address()) {
-                return Err(refused("it promises a signature that is not the owner's").into());
-            }
-        }
-
-        let number = signed.receipt.number;
-        let key = self.session.root.operator_of(number).await.context("read the operator's key on the root chain")?;
-        let (now, freeze_delay) = (self.session.now().await?, self.session.deployment.periods.freeze_delay());
-        let domain = self.session.deployment.domain();
-        match signed.check(&domain, key, leaf_with(&signature)?, now, freeze_delay) {
-            Ok(()) => Ok(signature),
-            // A repeat long after the first answer: what counts then is that the promise was kept.
-            Err(ReceiptError::Past { .. }) if self.is_included(sent.tx_hash, place).await? => Ok(signature),
-            Err(error) => Err(refused(&error.to_string()).into()),
-        }
-    }
-
-    async fn is_included(&self, tx_hash: TxHash, place: Place) -> anyhow::Result<bool> {
-        let inclusion = match self.operator.inclusion(OutputId::of_output(tx_hash, 0)).await {
-            Err(error) if holdings::is_not_found(&error) => return Ok(false),
-            answer => answer.context("ask for the transaction's inclusion")?,
-        };
-        let Ok(included) = inclusion.verify() else { return Ok(false) };
-        let commitment = self.session.root.commitment(place.block).await.context("read a block's commitment")?;
-        let header: Header = included.header;
-        Ok(included.place == place
-            && included.transaction.body.hash() == tx_hash
-            && commitment == Some(header.commitment()))
-    }
 }
 
 /// Tells why a coin may not be spent. §7.
@@ -484,11 +378,4 @@ fn inputs_to_replace(sent: &[SentTransaction], tx_hash: TxHash) -> anyhow::Resul
     let sent = sent.iter().find(|sent| sent.tx_hash == tx_hash);
     let sent = sent.ok_or_else(|| anyhow!("this wallet has not signed {tx_hash}: there is nothing to replace"))?;
     Ok(sent.transaction().context("read the wallet's own transaction")?.inputs().to_vec())
-}
-
-fn is_refusal(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<ClientError>(), Some(ClientError::Problem { problem, .. })
-            if problem.code.retry_after_secs().is_none())
-    })
 }

@@ -15,6 +15,8 @@ use plasmid_exit_game::block::{BodyFormatError, BodyItem, decode_items};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::tx_tree;
 
+use crate::kill_point;
+
 /// A folder of bodies. Cloning is cheap; clones share the folder.
 #[derive(Debug, Clone)]
 pub struct Archive {
@@ -56,7 +58,9 @@ impl Archive {
             file.sync_all()
         };
         write().map_err(failed("write", &half_written))?;
+        kill_point::reached("archive-written");
         fs::rename(&half_written, &path).map_err(failed("rename", &half_written))?;
+        kill_point::reached("archive-renamed");
         self.sync_folder()
     }
 

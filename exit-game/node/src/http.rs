@@ -9,11 +9,13 @@ mod reply;
 mod routes;
 mod server;
 mod stall;
+mod traffic;
 
 pub use events::{EventKind, Events};
 pub use reply::{Response, body, json, json_body, problem, respond};
 pub use routes::{Common, ServiceStatus, common_routes};
 pub use server::{Limits, serve};
+pub use traffic::Traffic;
 
 #[cfg(test)]
 mod tests;

@@ -11,12 +11,14 @@
 //! | [`http`], [`client`] | the server with the routes that both services have, and its client |
 //! | [`settings`] | flags, environment, settings file, defaults; logging; exit codes |
 //! | [`data_folder`] | one folder, one deployment, one process |
+//! | [`kill_point`] | moments at which the fault harness ends a service |
 
 pub mod archive;
 pub mod chain;
 pub mod client;
 pub mod data_folder;
 pub mod http;
+pub mod kill_point;
 pub mod problem;
 pub mod recover;
 pub mod settings;

@@ -14,13 +14,15 @@ use plasmid_node::chain::Chain;
 use plasmid_operator::admission::Admitted;
 use plasmid_operator::committer::{AccountState, Decision};
 use plasmid_operator::journal::{Intent, Record};
-use plasmid_operator::operator::Operator;
-use plasmid_operator::sequencer::{Outcome, Rules, Stop};
+use plasmid_operator::operator::{Operator, RootView};
+use plasmid_operator::sequencer::{Outcome, ReplayError, Rules, Stop};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::people::{Person, people};
 use crate::root::{Act, Root, key, leaf_hash};
+
+const HEAD: RootView = RootView::Head { blind_secs: 0 };
 
 /// What happened in one history, or in many.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,7 +59,20 @@ impl Counts {
     }
 }
 
+/// How lively a history is; each has its own.
+struct Temper {
+    /// How likely the next submission gets into a root block.
+    inclusion: f64,
+    /// How likely the root chain makes a long pause.
+    pause: f64,
+    /// How likely somebody starts an exit in a root block.
+    exit: f64,
+    /// How likely a reorganisation brings back the deposits that it takes.
+    return_: f64,
+}
+
 pub(crate) struct History {
+    temper: Temper,
     rng: StdRng,
     root: Root,
     people: Vec<Person>,
@@ -71,6 +86,8 @@ pub(crate) struct History {
     /// How many root blocks of the branch the operator has seen, by their hashes.
     seen: Vec<B256>,
     log: Vec<Record>,
+    /// How many of the log's records are applied: not all while the root chain lacks covered deposits.
+    applied: usize,
     /// Everything ever signed, whether or not anybody has it.
     signed: Vec<Intent>,
     /// What the root chain's nodes have.
@@ -93,7 +110,15 @@ impl History {
         let idle_interval_secs = periods.minimum_exit_period / 4;
         let rules = Rules { block_txs_max, idle_interval_secs, deployed_at: 1_000 };
         let people = people();
+        let mut one_of = |choices: [f64; 3]| choices[rng.random_range(0..3)];
+        let temper = Temper {
+            inclusion: one_of([0.1, 0.4, 0.8]),
+            pause: one_of([0.01, 0.05, 0.2]),
+            exit: one_of([0.02, 0.15, 0.4]),
+            return_: one_of([0.3, 0.7, 1.0]),
+        };
         let mut history = Self {
+            temper,
             rng,
             root: Root::new(periods, &people),
             people,
@@ -106,6 +131,7 @@ impl History {
             chain: Chain::new(periods, finality_depth, archive.clone()),
             seen: Vec::new(),
             log: Vec::new(),
+            applied: 0,
             signed: Vec::new(),
             pool: Vec::new(),
             answers: HashMap::new(),
@@ -121,7 +147,9 @@ impl History {
     /// Lives through `steps` random steps and an end in which everything settles.
     pub(crate) fn live(&mut self, steps: usize) {
         for _ in 0..steps {
+            let can_decide = self.applied == self.log.len();
             match self.rng.random_range(0..100) {
+                56..96 if !can_decide => {}
                 0..30 => self.mine(),
                 30..36 => self.reorganise(),
                 36..56 => self.follow(),
@@ -138,16 +166,16 @@ impl History {
 
     /// A root block with any of the transactions that wait.
     fn mine(&mut self) {
-        let secs = match self.rng.random_range(0..20) {
-            0 => self.rng.random_range(1..=self.periods.minimum_exit_period / 3),
-            _ => self.rng.random_range(1..=12),
+        let secs = match self.rng.random_bool(self.temper.pause) {
+            true => self.rng.random_range(1..=self.periods.minimum_exit_period / 3),
+            false => self.rng.random_range(1..=12),
         };
         let mut acts = Vec::new();
         if self.rng.random_bool(0.3) {
             acts.push(Act::Deposit(self.anybody(), self.rng.random_range(1..1_000)));
         }
         self.plan_exits(&mut acts);
-        self.plan_submissions(&mut acts, 0.5);
+        self.plan_submissions(&mut acts, self.temper.inclusion);
         // Exits and submissions of one block come in any order.
         for i in (1..acts.len()).rev() {
             let is_submission = |act: &Act| matches!(act, Act::Submit(_));
@@ -162,7 +190,7 @@ impl History {
     }
 
     fn plan_exits(&mut self, acts: &mut Vec<Act>) {
-        if self.rng.random_bool(0.15) {
+        if self.rng.random_bool(self.temper.exit) {
             let coins = self.root.head().coins();
             if !coins.is_empty() {
                 let coin = coins[self.rng.random_range(0..coins.len())];
@@ -203,22 +231,17 @@ impl History {
         if depth >= self.root.branch.len() || self.root.branch.len() < self.seen.len() {
             return;
         }
-        let lost: Vec<_> = self.root.branch[self.root.branch.len() - depth..].iter().map(|s| s.deposits.len()).collect();
         let deposits = self.root.head().deposits.clone();
         self.root.fork(depth);
         self.counts.reorganisations += 1;
+        let do_return = self.rng.random_bool(self.temper.return_);
         for _ in 0..=depth {
+            // Lost deposits come back, the same ones, or others take their nonces.
             let kept = self.root.head().deposits.len();
-            let mut acts = Vec::new();
-            // Lost deposits come back, the same ones, or others.
-            for deposit in deposits.iter().skip(kept).take(lost.len()) {
-                if self.rng.random_bool(0.7) {
-                    acts.push(Act::Deposit(deposit.output.owner, deposit.output.amount));
-                } else if self.depth == Depth::BeyondFinality {
-                    break;
-                }
-            }
-            self.plan_submissions(&mut acts, 0.3);
+            let back = deposits.iter().skip(kept).filter(|_| do_return && self.rng.random_bool(0.7));
+            let mut acts: Vec<Act> =
+                back.map(|deposit| Act::Deposit(deposit.output.owner, deposit.output.amount)).collect();
+            self.plan_submissions(&mut acts, self.temper.inclusion);
             let secs = self.rng.random_range(1..=12);
             self.root.mine(secs, acts);
         }
@@ -241,6 +264,14 @@ impl History {
     }
 
     fn observe(&mut self) {
+        while let Some(record) = self.log.get(self.applied) {
+            if let Err(error) = self.operator.replay(&mut self.chain, record) {
+                assert_eq!(self.depth, Depth::BeyondFinality, "{error}");
+                assert!(matches!(error, ReplayError::DepositsGone { .. }), "{error}");
+                return;
+            }
+            self.applied += 1;
+        }
         let records = self.operator.observe_root_chain(&mut self.chain);
         self.write(records);
     }
@@ -248,12 +279,13 @@ impl History {
     fn request(&mut self) {
         let requests = (0..self.rng.random_range(1..=3)).filter_map(|_| self.payment()).collect::<Vec<_>>();
         let hashes: Vec<TxHash> = requests.iter().map(|request| request.hash).collect();
-        let (records, outcomes) = self.operator.accept(&mut self.chain, requests, 0);
+        let (records, outcomes) = self.operator.accept(&mut self.chain, requests, HEAD);
         let by: BTreeMap<BlockNumber, u64> = records.iter().filter_map(promise).collect();
         self.write(records);
         for (hash, outcome) in hashes.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Accepted(place) => {
+                    self.check_no_exit(hash);
                     let stored = self.chain.transaction(hash).unwrap().read().unwrap();
                     let leaf = plasmid_exit_game::tx_tree::leaf(hash, stored.witness.hash());
                     let recovered = RecoveredTransaction { hash, signer: None, transaction: stored };
@@ -268,6 +300,15 @@ impl History {
                 Outcome::Repeated(place) => assert_eq!(self.answers[&hash].0, place, "another answer"),
                 Outcome::Refused(_) => {}
             }
+        }
+    }
+
+    /// Nothing is accepted that spends a coin which is leaving, or has left, at the head that the operator sees.
+    fn check_no_exit(&self, hash: TxHash) {
+        let seen = self.seen.last().and_then(|at| self.root.branch.iter().find(|state| state.block.at.hash == *at));
+        let (Some(seen), Some(stored)) = (seen, self.chain.transaction(hash)) else { return };
+        for input in stored.read().unwrap().body.inputs() {
+            assert!(!seen.exits.contains_key(input), "accepted a spend of {input}, which is exiting");
         }
     }
 
@@ -368,7 +409,7 @@ impl History {
             let tip = &on_it[last];
             on_it.iter().any(|state| state.block.at == intent.anchor)
                 && tip.block.timestamp < intent.not_after
-                && tip.landed.len() as u64 + 1 <= intent.block.number.get()
+                && (tip.landed.len() as u64) < intent.block.number.get()
         })
     }
 
@@ -382,17 +423,15 @@ impl History {
             self.chain.connect_root_block(&state.block).unwrap();
             self.seen.push(state.block.at.hash);
         }
-        for record in &self.log {
-            if let Err(error) = self.operator.replay(&mut self.chain, record) {
-                assert_eq!(self.depth, Depth::BeyondFinality, "{error}");
-                return;
-            }
+        self.applied = 0;
+        self.observe();
+        if self.applied < self.log.len() {
+            return;
         }
         for (&hash, &(place, ..)) in &self.answers {
             let expected = Some(place).filter(|place| !self.dropped.contains(place));
             assert_eq!(self.chain.place_of(hash), expected, "a restart changes an answer");
         }
-        self.observe();
     }
 
     /// Everything becomes calm: all that can be committed is.
@@ -402,6 +441,9 @@ impl History {
             self.plan_submissions(&mut acts, 1.0);
             self.root.mine(5, acts);
             self.follow();
+            if self.applied < self.log.len() {
+                continue;
+            }
             self.tick();
             self.seal();
             self.submit();
@@ -410,7 +452,11 @@ impl History {
                 break;
             }
         }
-        let stop = self.operator.stop(&self.chain, 0);
+        if self.applied < self.log.len() {
+            self.counts.stopped_reorganised += 1;
+            return;
+        }
+        let stop = self.operator.stop(&self.chain, HEAD);
         if stop == Some(Stop::RootChainReorganised) {
             assert_eq!(self.depth, Depth::BeyondFinality);
             self.counts.stopped_reorganised += 1;
@@ -444,6 +490,7 @@ impl History {
             }
         }
         self.log.extend(records);
+        self.applied = self.log.len();
     }
 
     fn anybody(&mut self) -> Address {
@@ -461,7 +508,8 @@ fn promise(record: &Record) -> Option<(BlockNumber, u64)> {
 /// Puts submissions in the order of their nonces, wherever they stand among the others.
 fn sort_submissions(acts: &mut [Act]) {
     let at: Vec<usize> = (0..acts.len()).filter(|&i| matches!(acts[i], Act::Submit(_))).collect();
-    let mut intents: Vec<Intent> = at.iter().filter_map(|&i| if let Act::Submit(x) = &acts[i] { Some(*x) } else { None }).collect();
+    let mut intents: Vec<Intent> =
+        at.iter().filter_map(|&i| if let Act::Submit(x) = &acts[i] { Some(*x) } else { None }).collect();
     intents.sort_by_key(|intent| intent.nonce);
     for (i, intent) in at.into_iter().zip(intents) {
         acts[i] = Act::Submit(intent);

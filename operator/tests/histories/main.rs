@@ -7,6 +7,7 @@
 mod history;
 mod people;
 mod root;
+mod stories;
 
 use history::{Counts, Depth, History};
 use plasmid_node::archive::Archive;
@@ -23,7 +24,7 @@ fn live(depth: Depth, share: u64) {
     for seed in first..first + count.max(1) {
         let lived = std::panic::catch_unwind(|| {
             let mut history = History::new(seed, depth, &archive);
-            history.live(150);
+            history.live(250);
             history.counts
         });
         let Ok(counts) = lived else { panic!("history {seed} ({depth:?}): PLASMID_SEED={seed} PLASMID_HISTORIES=1") };

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use plasmid_exit_game::exit::contract::{Anchor, Call, Contract, InclusionProof, Parameters, PaymentOutcome, Submission};
+use plasmid_exit_game::exit::contract::{
+    Anchor, Call, Contract, InclusionProof, Parameters, PaymentOutcome, Submission,
+};
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::{RootBlock, RootEvent, RootRef};

@@ -1,5 +1,7 @@
 //! The program against a real root chain with the real contract. The test plays the operator.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,7 @@ use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::Deposit;
 use plasmid_exit_game::position::Position;
 use plasmid_node::wire::{Block, List, Verdict};
+use plasmid_root_chain::account::Account;
 use plasmid_root_chain::calls::{InclusionProof, Submission};
 use plasmid_root_chain::client::{Deployment, RootChain};
 use plasmid_root_chain::events::decode_event;
@@ -20,7 +23,11 @@ use tempfile::TempDir;
 use crate::anvil::{Anvil, KEYS};
 use crate::child_chain::{Built, ChildChain, Coin, Person, Preimage, deposit_coin, made, pay, preimage};
 use crate::program::{Bodies, Watcher};
+use crate::proxy::{Lie, Proxy};
 use crate::world::PERIODS;
+
+/// A thousandth of an ether: more than an exit costs.
+const FINNEY: u128 = 1_000_000_000_000_000;
 
 /// A deployment, its operator and its people.
 struct Live<'a> {
@@ -66,7 +73,7 @@ impl<'a> Live<'a> {
     fn watcher(&self) -> Watcher {
         let mut command = self.command();
         command.args(["--unsafe-private-key", KEYS[1]]);
-        Watcher::start(command)
+        Watcher::start(&mut command)
     }
 
     fn events(&self, landed: &Landed) -> Vec<RootEvent> {
@@ -108,8 +115,8 @@ impl<'a> Live<'a> {
 
     /// Alice deposits 100, and block 1 pays 60 of it to bob.
     async fn first_block(&mut self) -> (Deposit, Vec<Coin>) {
-        let deposit = self.deposit(100).await;
-        let outputs = vec![self.bob.owns(60), self.alice.owns(40)];
+        let deposit = self.deposit(100 * FINNEY).await;
+        let outputs = vec![self.bob.owns(60 * FINNEY), self.alice.owns(40 * FINNEY)];
         let payment = pay(self.chain.domain(), &self.alice, &[deposit_coin(&deposit)], outputs);
         let built = self.chain.block(std::slice::from_ref(&payment), &[deposit]);
         self.commit_and_serve(&built).await;
@@ -178,7 +185,7 @@ async fn a_reorganisation_that_drops_blocks_and_challenges_changes_nothing_in_th
     let (deposit, coins) = live.first_block().await;
     watcher.until_verified(1).await;
 
-    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60)]);
+    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
     let built = live.chain.block(&[payment], &[]);
     live.commit_and_serve(&built).await;
     watcher.until_verified(2).await;
@@ -202,7 +209,7 @@ async fn a_withheld_body_raises_the_alarm_after_grace_and_it_stays() {
     let watcher = live.watcher();
     let (_, coins) = live.first_block().await;
     watcher.until_verified(1).await;
-    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60)]);
+    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
     let built = live.chain.block(&[payment], &[]);
     let header = live.commit(&built).await;
     watcher.until("seen", |status| status.block.committed.get() == 2).await;
@@ -240,41 +247,48 @@ async fn a_block_that_breaks_a_rule_is_alarmed_with_rule_and_index() {
     let stories: [(&str, Story); 7] = [
         ("R1", |live, coins, _| {
             let (body, mut witness) =
-                preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(40)]));
+                preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(40 * FINNEY)]));
             witness.push(0);
             (body, witness)
         }),
         ("R2", |live, coins, _| {
             let own = Coin { position: Position::from_bits(2 << 24 | 1 << 4).unwrap(), ..coins[1] };
-            preimage(&pay(live.chain.domain(), &live.alice, &[own], vec![live.alice.owns(40)]))
+            preimage(&pay(live.chain.domain(), &live.alice, &[own], vec![live.alice.owns(40 * FINNEY)]))
         }),
         ("R3", |live, coins, _| {
             let elsewhere = Coin { position: coins[0].position, ..coins[1] };
-            preimage(&pay(live.chain.domain(), &live.alice, &[elsewhere], vec![live.alice.owns(40)]))
+            preimage(&pay(live.chain.domain(), &live.alice, &[elsewhere], vec![live.alice.owns(40 * FINNEY)]))
         }),
-        ("R4", |live, coins, _| preimage(&pay(live.chain.domain(), &live.bob, &coins[1..], vec![live.bob.owns(40)]))),
+        ("R4", |live, coins, _| {
+            preimage(&pay(live.chain.domain(), &live.bob, &coins[1..], vec![live.bob.owns(40 * FINNEY)]))
+        }),
         ("R5", |live, coins, _| {
-            preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(39)]))
+            preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(39 * FINNEY)]))
         }),
         ("R6", |live, _, deposit| {
-            preimage(&pay(live.chain.domain(), &live.alice, &[deposit_coin(deposit)], vec![live.alice.owns(100)]))
+            preimage(&pay(
+                live.chain.domain(),
+                &live.alice,
+                &[deposit_coin(deposit)],
+                vec![live.alice.owns(100 * FINNEY)],
+            ))
         }),
         ("R7", |live, coins, _| {
-            preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(40)]))
+            preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(40 * FINNEY)]))
         }),
     ];
     let anvil = Anvil::start();
     for (rule, story) in stories {
         let mut live = Live::start(&anvil).await;
         // Without an account: a challenge would end the exit that R7 needs.
-        let watcher = Watcher::start(live.command());
+        let watcher = Watcher::start(&mut live.command());
         let (deposit, coins) = live.first_block().await;
         watcher.until_verified(1).await;
         if rule == "R7" {
             exit_change(&live, &watcher, &coins[1]).await;
             anvil.move_time(2 * PERIODS.minimum_exit_period).await;
         }
-        let honest = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60)]);
+        let honest = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
         let leaves = [preimage(&honest), story(&live, &coins, &deposit)];
         let built = live.chain.block_of(&leaves, &[]);
         live.commit_and_serve(&built).await;
@@ -314,6 +328,109 @@ async fn a_root_chain_that_hangs_makes_it_blind_and_never_wrong() {
     anvil.signal("-CONT");
     watcher.until_verified(1).await;
     assert!(watcher.alarms().await.iter().all(|alarm| alarm.ended.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_do_not_answer_make_it_blind_before_they_make_it_certain() {
+    let anvil = Anvil::start();
+    let mut live = Live::start(&anvil).await;
+    let serving = std::mem::replace(&mut live.server, "http://127.0.0.1:1".to_owned());
+    let watcher = live.watcher();
+    live.first_block().await;
+    watcher.until_alarm(|alarm| alarm.kind == AlarmKind::BlindServers).await;
+    assert_eq!(watcher.alarms().await.len(), 1, "grace is not over");
+    assert!(watcher.stop().success());
+
+    // The next server is asked when one fails.
+    let mut command = live.command();
+    let watcher = Watcher::start(command.args(["--server", &serving]));
+    watcher.until_verified(1).await;
+    assert!(watcher.alarms().await.iter().all(|alarm| alarm.ended.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guarded_coins_leave_when_a_block_is_withheld() {
+    let anvil = Anvil::start();
+    let mut live = Live::start(&anvil).await;
+    let (keystores, password) = (live.data.path().join("keystore"), live.data.path().join("password"));
+    fs::create_dir_all(&keystores).unwrap();
+    fs::write(&password, "secret\n").unwrap();
+    Account::from_hex(KEYS[2]).unwrap().save_keystore(&keystores, "alice", "secret").unwrap();
+    let mut command = live.command();
+    let watcher = Watcher::start(command.args(["--guard", "alice", "--password-file"]).arg(password));
+    let (spent, coins) = live.first_block().await;
+    let uncovered = live.deposit(7 * FINNEY).await;
+    watcher.until_verified(1).await;
+
+    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
+    let bad = live.commit(&live.chain.clone().block(&[payment], &[])).await;
+    watcher.until("seen", |status| status.block.committed.get() == 2).await;
+    assert!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.is_empty());
+    anvil.move_time(PERIODS.grace() + 1).await;
+    watcher.until_alarm(|alarm| alarm.kind == AlarmKind::WithheldBlock).await;
+    let started = Instant::now();
+    let exits = loop {
+        let exits = watcher.get::<List<ExitAnswer>>("/v1/exits").await.items;
+        if exits.len() == 2 {
+            break exits;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "{exits:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    for exit in &exits {
+        let pending = exit.pending.as_ref().unwrap();
+        assert!(
+            pending.key < bad.timestamp + 2 * PERIODS.minimum_exit_period,
+            "it is paid before anything of the bad block"
+        );
+    }
+    // The spent deposit stays: its exit would be challenged. So does bob's coin, which nobody guards.
+    let left: BTreeSet<_> = exits.iter().map(|exit| exit.id).collect();
+    assert_eq!(left, BTreeSet::from([coins[1].id, uncovered.output_id()]));
+    assert!(!left.contains(&spent.output_id()));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.len(), 2, "once each");
+    assert_eq!(watcher.alarms().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_chain_that_lies_makes_it_blind_and_never_wrong() {
+    let (anvil, elsewhere) = (Anvil::start(), Anvil::start());
+    elsewhere.deploy().await;
+    let mut live = Live::start(&anvil).await;
+    let lies = [Lie::Stall, Lie::StaleHead, Lie::FutureHead, Lie::Huge, Lie::Cut, Lie::NoLogs, Lie::OtherChain];
+    let mut watchers = Vec::new();
+    let contract = live.deployment.contract.to_checksum(None);
+    for lie in lies {
+        let proxy = Proxy::start(&anvil.url, &elsewhere.url).await;
+        let data = tempfile::tempdir().unwrap();
+        let mut command = Watcher::command(&proxy.url, &contract, &live.server, data.path());
+        let watcher = Watcher::start(command.args(["--finality-depth", "3"]));
+        watchers.push((lie, proxy, watcher, data));
+    }
+    let (_, coins) = live.first_block().await;
+    for (_, _, watcher, _) in &watchers {
+        watcher.until_verified(1).await;
+    }
+    for (lie, proxy, ..) in &watchers {
+        proxy.tell(Some(*lie));
+    }
+    let lied = Instant::now();
+    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
+    let built = live.chain.block(&[payment], &[]);
+    live.commit_and_serve(&built).await;
+    for (lie, _, watcher, _) in &watchers {
+        watcher.until_alarm(|alarm| alarm.kind == AlarmKind::BlindRootChain).await;
+        assert!(lied.elapsed() < Duration::from_secs(30), "{lie:?}");
+    }
+    for (_, proxy, ..) in &watchers {
+        proxy.tell(None);
+    }
+    for (lie, _, watcher, _) in &watchers {
+        watcher.until_verified(2).await;
+        let alarms = watcher.alarms().await;
+        assert!(alarms.iter().all(|alarm| alarm.kind == AlarmKind::BlindRootChain), "{lie:?}: {alarms:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,5 +4,6 @@ mod anvil;
 mod child_chain;
 mod live;
 mod program;
+mod proxy;
 mod stories;
 mod world;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plasmid_node::client::{Client, ClientLimits};
-use plasmid_node::http::{Limits, problem, serve};
+use plasmid_node::http::{Limits, Traffic, problem, serve};
 use plasmid_node::problem::{Code, Problem};
 use plasmid_node::wire::{List, Status};
 use plasmid_watcher::alarms::Alarm;
@@ -33,7 +33,7 @@ impl Bodies {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(serve(listener, route, Limits::default(), std::future::pending()));
+        tokio::spawn(serve(listener, route, Limits::default(), Traffic::default(), std::future::pending()));
         url
     }
 
@@ -59,7 +59,7 @@ impl Watcher {
         command
     }
 
-    pub(crate) fn start(mut command: Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let line = lines.next().expect("the watcher says that it is ready").unwrap();

@@ -9,9 +9,10 @@ use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::position::{BlockNumber, Position};
 use plasmid_exit_game::transaction::PlacedTransaction;
+use plasmid_watcher::alarms::Alarm;
+use plasmid_watcher::duty::due_challenges;
 use plasmid_watcher::finding::{Finding, Withholding};
-use plasmid_watcher::history::{Source, Spend};
-use plasmid_watcher::responder::due_challenges;
+use plasmid_watcher::history::{History, Source, Spend};
 
 use crate::child_chain::{ChildChain, Coin, Person, deposit_coin, made, pay, preimage};
 use crate::world::{DOMAIN, PERIODS, World};
@@ -162,6 +163,26 @@ fn a_body_that_is_not_served_within_grace_is_withheld_for_good() {
     assert_eq!(s.world.judge.history().spends(s.change.id).count(), 1);
     s.world.restart();
     assert_eq!(s.world.judge_all()[1], (2, Finding::Withheld(Withholding::Body)));
+}
+
+#[test]
+fn a_mark_outlives_the_store() {
+    let mut s = start();
+    let built = s.operator.block(&[pay(&DOMAIN, &s.alice, &[s.change], vec![s.alice.owns(40)])], &[]);
+    let header = s.world.commit(&built);
+    s.world.fail_to_serve(2);
+    s.world.root_block(PERIODS.grace() + 1, vec![]);
+    s.world.fail_to_serve(2);
+    let withheld = (2, Finding::Withheld(Withholding::Body));
+    assert_eq!(s.world.judge_all(), std::slice::from_ref(&withheld));
+    let alarm = Alarm::of_block(number(2), header.commitment(), &withheld.1, s.world.now()).unwrap();
+
+    s.world.stop();
+    fs::remove_dir_all(s.world.history_dir()).unwrap();
+    History::open(&s.world.history_dir()).unwrap().restore_marks(&[alarm]).unwrap();
+    s.world.restart();
+    s.world.serve(header, &built.body);
+    assert_eq!(s.world.judge_all(), [(1, Finding::Valid), withheld]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::amount::{Amount, Asset, shown};
 use crate::deposit::{self, DepositArgs};
 use crate::exit::payout::{self, ProcessArgs};
 use crate::exit::plan::Plan;
-use crate::exit::start::{self, StartArgs};
+use crate::exit::start;
 use crate::holdings;
 use crate::send::{self, SendArgs};
 use crate::session::{Session, transact};
@@ -103,7 +103,7 @@ async fn commit(devnet: &Devnet, bob: &Session, coin: OutputId) -> anyhow::Resul
 }
 
 async fn start_exit(bob: &Session, coin: OutputId) -> anyhow::Result<start::Started> {
-    let started = start::start(bob, &StartArgs { coins: vec![coin], dry_run: false }).await?;
+    let started = start::start(bob, &[coin], false).await?;
     started.items.into_iter().next().context("one exit was asked for")
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`plan`] | what an exit would cost, when it would pay and until when it is in time |
 //! | [`start`] | starting exits |
+//! | [`from_file`] | which coins of an evidence file can start one |
 //! | [`challenge`] | ending somebody's exit of a spent coin |
 //! | [`pending`] | the exits as they stand |
 //! | [`payout`] | paying exits, handing on claims, taking credits |
@@ -11,9 +12,10 @@
 use clap::Subcommand;
 
 use crate::report::Format;
-use crate::session::Session;
+use crate::session::{Session, Settings};
 
 pub(crate) mod challenge;
+mod from_file;
 pub(crate) mod payout;
 pub(crate) mod pending;
 pub(crate) mod plan;
@@ -39,14 +41,16 @@ pub(crate) enum Command {
 }
 
 /// Runs `plasmid exit …`.
-pub(crate) async fn run(command: &Command, session: &Session, format: Format) -> anyhow::Result<()> {
+pub(crate) async fn run(command: &Command, settings: &Settings, format: Format) -> anyhow::Result<()> {
+    let session = async || Session::open(settings).await;
     match command {
-        Command::Start(args) => format.print(&start::start(session, args).await?),
-        Command::Challenge(args) => format.print(&challenge::challenge(session, args).await?),
-        Command::List => format.print(&pending::list(session).await?),
-        Command::Status(args) => format.print(&pending::status(session, args).await?),
-        Command::Process(args) => format.print(&payout::process(session, args).await?),
-        Command::Assign(args) => format.print(&payout::assign(session, args).await?),
-        Command::Claim => format.print(&payout::claim(session).await?),
+        // A file says which deployment it is of.
+        Command::Start(args) => format.print(&start::run(args, settings).await?),
+        Command::Challenge(args) => format.print(&challenge::challenge(&session().await?, args).await?),
+        Command::List => format.print(&pending::list(&session().await?).await?),
+        Command::Status(args) => format.print(&pending::status(&session().await?, args).await?),
+        Command::Process(args) => format.print(&payout::process(&session().await?, args).await?),
+        Command::Assign(args) => format.print(&payout::assign(&session().await?, args).await?),
+        Command::Claim => format.print(&payout::claim(&session().await?).await?),
     }
 }

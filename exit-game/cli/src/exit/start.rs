@@ -1,6 +1,7 @@
 //! `plasmid exit start`.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use alloy_primitives::B256;
 use anyhow::{Context as _, anyhow, bail};
@@ -14,21 +15,26 @@ use serde::Serialize;
 
 use crate::amount::shown;
 use crate::coins::parse_id;
+use crate::exit::from_file;
 use crate::exit::plan::{BadBlock, Plan, Terms};
 use crate::failure::Failure;
 use crate::holdings::{self, is_exiting, is_settled};
 use crate::report::Items;
-use crate::session::{Session, transact};
+use crate::session::{Session, Settings, transact};
 use crate::wallet::store::{Wallet, signed_for};
 
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   plasmid exit start 0x83c1…77aa --dry-run
-  plasmid exit start 0x83c1…77aa 0x1b09…c0de --account alice")]
+  plasmid exit start 0x83c1…77aa 0x1b09…c0de --account alice
+  plasmid exit start --evidence alice.json --l1-url http://127.0.0.1:8545 --account alice")]
 pub(crate) struct StartArgs {
-    /// Ids of the coins
-    #[arg(required = true, value_name = "COIN", value_parser = parse_id)]
+    /// Ids of the coins; with --evidence none means all that can exit
+    #[arg(required_unless_present = "evidence", value_name = "COIN", value_parser = parse_id)]
     pub(crate) coins: Vec<OutputId>,
+    /// Take the proofs from this file of `plasmid evidence export`: no operator and no watcher is needed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) evidence: Option<PathBuf>,
     /// Show bond, gas, key and deadline, and start nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -54,24 +60,46 @@ impl fmt::Display for Started {
     }
 }
 
+/// Runs `plasmid exit start`.
+pub(crate) async fn run(args: &StartArgs, settings: &Settings) -> anyhow::Result<Items<Started>> {
+    match &args.evidence {
+        None => start(&Session::open(settings).await?, &args.coins, args.dry_run).await,
+        Some(file) => {
+            let opened = from_file::open(file, settings).await?;
+            let session = &opened.session;
+            let owner = session.account()?.address();
+            let coins = opened.coins(&session.wallet(owner).await?, owner, &args.coins).await?;
+            start_all(session, &coins, args.dry_run).await
+        }
+    }
+}
+
+/// Starts the exits of coins by what wallet and servers know of them.
+pub(crate) async fn start(session: &Session, coins: &[OutputId], dry_run: bool) -> anyhow::Result<Items<Started>> {
+    let wallet = session.wallet(session.account()?.address()).await?;
+    let mut found = Vec::with_capacity(coins.len());
+    for &id in coins {
+        found.push(evidence_for(session, &wallet, id).await?);
+    }
+    start_all(session, &found, dry_run).await
+}
+
 /// Starts the exits, one transaction each.
-pub(crate) async fn start(session: &Session, args: &StartArgs) -> anyhow::Result<Items<Started>> {
+async fn start_all(session: &Session, coins: &[EvidenceCoin], dry_run: bool) -> anyhow::Result<Items<Started>> {
     let sender = session.sender().await?;
     let owner = sender.account().address();
-    let wallet = session.wallet(owner).await?;
     let bad = BadBlock::find(session).await?;
     // All are looked at before the first starts: a mistake in one must not leave half of them done.
-    let mut planned = Vec::with_capacity(args.coins.len());
-    for &id in &args.coins {
-        let evidence = evidence_for(session, &wallet, id).await?;
-        if evidence.output.owner != owner {
-            bail!(Failure::Refused(format!("{id} belongs to {}, not to {owner}", evidence.output.owner)));
+    let mut planned = Vec::with_capacity(coins.len());
+    for coin in coins {
+        if coin.output.owner != owner {
+            bail!(Failure::Refused(format!("{} belongs to {}, not to {owner}", coin.id, coin.output.owner)));
         }
-        planned.push((id, Plan::make(session, &evidence, bad).await?));
+        planned.push((coin.id, Plan::make(session, coin, bad).await?));
     }
     let mut items = Vec::with_capacity(planned.len());
     for (id, plan) in planned {
-        let transaction = if args.dry_run {
+        let transaction = if dry_run {
             None
         } else {
             eprintln!("exit of {id}: {}", plan.terms);
@@ -79,53 +107,58 @@ pub(crate) async fn start(session: &Session, args: &StartArgs) -> anyhow::Result
         };
         items.push(Started { id, terms: plan.terms, transaction });
     }
-    Ok(Items { items, none: "" })
+    Ok(Items { items, none: "no coin is left to exit" })
 }
 
 /// Returns the checked proof of the coin's creation, if an exit of it would stand.
 async fn evidence_for(session: &Session, wallet: &Wallet, id: OutputId) -> anyhow::Result<EvidenceCoin> {
     let word = session.root.coin(id).await.context("read the coin's word on the root chain")?;
-    if is_exiting(&word) {
-        bail!("{id} is exiting already: `plasmid exit status {id}` shows how far it is");
+    match obstacle(session, wallet, id, &word).await? {
+        Some(obstacle) => Err(obstacle),
+        None => find_evidence(session, wallet, &session.servers().unwrap_or_default(), id, &word).await,
     }
-    if is_settled(&word) {
-        bail!("{id} has left already: it was settled with freeze time {}", word.state);
-    }
-    let sent = wallet.sent()?;
-    if let Some(by) =
-        signed_for(&sent).context("read the wallet's own transactions")?.get(&id).and_then(|by| by.first())
-    {
-        bail!(Failure::Refused(format!(
-            "you have signed {by} over {id}: anybody who has that transaction can end this exit and take the bond. If it is in \
-             no block, exit it in flight instead"
-        )));
-    }
-    let servers = session.servers().unwrap_or_default();
-    for server in &servers {
-        refuse_if_spent(session, server, id).await?;
-    }
-    find_evidence(session, wallet, &servers, id, &word).await
 }
 
-async fn refuse_if_spent(session: &Session, server: &Client, id: OutputId) -> anyhow::Result<()> {
-    let asked = async { holdings::proven_spend(session, server, &server.coin(id).await?).await };
-    match asked.await {
-        Ok(Some(spend)) => {
-            let what = format!(
-                "{id} is spent by {}, and {} has the owner's signature: anybody can end this exit with it and take the bond",
-                spend.tx_hash,
-                server.url()
-            );
-            Err(Failure::Refused(what).into())
-        }
-        // What a server cannot prove does not keep anybody from leaving.
-        Ok(None) => Ok(()),
-        Err(error) if holdings::is_not_found(&error) => Ok(()),
-        Err(error) => {
-            eprintln!("{}: whether the coin is spent is not known: {error}", server.url());
-            Ok(())
+/// Returns why an exit of the coin would not stand, if it would not. Fails only if that cannot be found out.
+pub(crate) async fn obstacle(
+    session: &Session,
+    wallet: &Wallet,
+    id: OutputId,
+    word: &CoinWord,
+) -> anyhow::Result<Option<anyhow::Error>> {
+    if is_exiting(word) {
+        return Ok(Some(anyhow!("{id} is exiting already: `plasmid exit status {id}` shows how far it is")));
+    }
+    if is_settled(word) {
+        return Ok(Some(anyhow!("{id} has left already: it was settled with freeze time {}", word.state)));
+    }
+    let sent = wallet.sent()?;
+    let signed = signed_for(&sent).context("read the wallet's own transactions")?;
+    if let Some(by) = signed.get(&id).and_then(|by| by.first()) {
+        let what = format!(
+            "you have signed {by} over {id}: anybody who has that transaction can end this exit and take the bond. If it is in \
+             no block, exit it in flight instead"
+        );
+        return Ok(Some(Failure::Refused(what).into()));
+    }
+    for server in session.servers().unwrap_or_default() {
+        let asked = async { holdings::proven_spend(session, &server, &server.coin(id).await?).await };
+        match asked.await {
+            Ok(Some(spend)) => {
+                let what = format!(
+                    "{id} is spent by {}, and {} has the owner's signature: anybody can end this exit with it and take the bond",
+                    spend.tx_hash,
+                    server.url()
+                );
+                return Ok(Some(Failure::Refused(what).into()));
+            }
+            // What a server cannot prove does not keep anybody from leaving.
+            Ok(None) => {}
+            Err(error) if holdings::is_not_found(&error) => {}
+            Err(error) => eprintln!("{}: whether the coin is spent is not known: {error}", server.url()),
         }
     }
+    Ok(None)
 }
 
 async fn find_evidence(
@@ -142,7 +175,7 @@ async fn find_evidence(
         return Ok(known);
     }
     if servers.is_empty() {
-        let what = "the wallet has no proof of the coin's creation: add --operator-url URL or --watcher-url URL";
+        let what = "the wallet has no proof of the coin's creation: add --operator-url URL, --watcher-url URL, or --evidence FILE";
         return Err(Failure::Usage(what.to_owned()).into());
     }
     let holding = holdings::holding(session, id, Some(wallet)).await.context("ask for the coin")?;

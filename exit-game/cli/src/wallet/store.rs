@@ -61,7 +61,7 @@ pub(crate) enum Outcome {
     /// No answer is known: it may have been accepted.
     Unanswered,
     /// Accepted, with a receipt that was checked.
-    Accepted(Accepted),
+    Accepted(Box<Accepted>),
     /// Refused for good, with the stable code. Its signature is out all the same.
     Refused(String),
 }
@@ -254,7 +254,7 @@ mod tests {
         // Killed while writing: any length may have reached the disk.
         for length in 0..=bytes.len() {
             fs::write(path.with_extension(UNFINISHED), &bytes[..length]).unwrap();
-            assert_eq!(wallet.sent().unwrap(), [old.clone()]);
+            assert_eq!(wallet.sent().unwrap(), std::slice::from_ref(&old));
         }
         // The next start simply writes again.
         wallet.save_sent(&new).unwrap();

@@ -1,6 +1,7 @@
 //! Keystores.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use plasmid_harness::anvil::{FUNDED_KEYS, repository};
@@ -28,6 +29,11 @@ fn accounts_are_made_listed_imported_and_read_by_cast() {
     let list = user.run(&["account", "list", "--json"]).json();
     assert_eq!(list["items"].as_array().unwrap().len(), 2);
     assert_eq!(list["items"][1]["name"], "bob");
+
+    for name in ["alice", "bob"] {
+        let mode = fs::metadata(user.folder.join("keystore").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}'s keystore is its owner's alone");
+    }
 
     let cast = repository().join("contracts/node_modules/.bin/cast");
     let keystores = user.folder.join("keystore");

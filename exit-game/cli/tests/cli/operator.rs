@@ -10,7 +10,7 @@ use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::receipt::{Receipt, SignedReceipt};
 use plasmid_exit_game::signature::{Domain, Signature};
-use plasmid_exit_game::transaction::{Transaction, Witness};
+use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
 use plasmid_exit_game::tx_tree;
 use plasmid_node::problem::{Code, Problem};
 use plasmid_node::wire::{self, Coin, List};
@@ -38,6 +38,7 @@ struct State {
     coin: Coin,
     mood: Mood,
     submitted: Vec<wire::Submission>,
+    body: Option<Vec<u8>>,
 }
 
 impl StubOperator {
@@ -45,7 +46,7 @@ impl StubOperator {
     pub(crate) fn start(domain: Domain, coin: Coin) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { domain, coin, mood: Mood::Silent, submitted: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { domain, coin, mood: Mood::Silent, submitted: Vec::new(), body: None }));
         let shared = Arc::clone(&state);
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(stream, &shared)));
         Self { url, state }
@@ -54,6 +55,11 @@ impl StubOperator {
     /// Changes what happens to transactions.
     pub(crate) fn set(&self, mood: Mood) {
         self.state.lock().unwrap().mood = mood;
+    }
+
+    /// Serves these bytes as the body of the first block.
+    pub(crate) fn serve_body(&self, body: Vec<u8>) {
+        self.state.lock().unwrap().body = Some(body);
     }
 
     /// Returns what was submitted so far.
@@ -81,7 +87,13 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let mut state = state.lock().unwrap();
-    let answer = match request.split(' ').nth(1).unwrap() {
+    let path = request.split(' ').nth(1).unwrap();
+    if path == "/v1/blocks/1/body"
+        && let Some(body) = &state.body
+    {
+        return reply(&mut stream, 200, "application/octet-stream", body);
+    }
+    let answer = match path {
         "/v1/fees" => {
             Some((200, json!({ "address": "0x000000000000000000000000000000000000dEaD", "assets": [] }).to_string()))
         }
@@ -94,12 +106,16 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
     };
     let Some((status, json)) = answer else { return };
     let kind = if status == 200 { "application/json" } else { "application/problem+json" };
+    reply(&mut stream, status, kind, json.as_bytes());
+}
+
+fn reply(stream: &mut TcpStream, status: u16, kind: &str, body: &[u8]) {
     let head = format!(
         "HTTP/1.1 {status} -\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        json.len()
+        body.len()
     );
     stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(json.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
 }
 
 impl State {
@@ -111,10 +127,7 @@ impl State {
                 Some((code.status(), serde_json::to_string(&Problem::new(*code, "told to")).unwrap()))
             }
             Mood::Accepting { key, by } => {
-                let body = Transaction::decode(&submission.body).unwrap();
-                let placement: Vec<Position> = vec![self.coin.position; body.inputs().len()];
-                let signature = Signature::decode(submission.signature).unwrap();
-                let witness = Witness { signature, placement };
+                let PlacedTransaction { body, witness } = placed(submission, self.coin.position);
                 let leaf = tx_tree::leaf(body.hash(), witness.hash());
                 let place = Place { block: BlockNumber::FIRST, index: TxIndex::new(0).unwrap() };
                 let receipt = Receipt { number: place.block, first: 0, count: 1, root: leaf, by: *by };
@@ -139,6 +152,14 @@ impl State {
 /// Returns the name of what a submission carries.
 pub(crate) fn hash_of(submission: &wire::Submission) -> TxHash {
     Transaction::decode(&submission.body).unwrap().hash()
+}
+
+/// Returns a submission as it stands in the block that the operator promises, its inputs placed at `placement`.
+pub(crate) fn placed(submission: &wire::Submission, placement: Position) -> PlacedTransaction {
+    let body = Transaction::decode(&submission.body).unwrap();
+    let signature = Signature::decode(submission.signature).unwrap();
+    let witness = Witness { signature, placement: vec![placement; body.inputs().len()] };
+    PlacedTransaction { body, witness }
 }
 
 /// Returns the coins that a submission spends.

@@ -18,11 +18,11 @@ const BOB: usize = 4;
 const CAROL: usize = 5;
 const ETHER_WEI: u128 = 1_000_000_000_000_000_000;
 
-fn node(net: &Net) -> Node {
+pub(crate) fn node(net: &Net) -> Node {
     Node::new(Rpc::new(&[net.anvil.url()], RpcSettings::default()).unwrap())
 }
 
-async fn sender(net: &Net, index: usize) -> Sender {
+pub(crate) async fn sender(net: &Net, index: usize) -> Sender {
     let account = Account::from_hex(FUNDED_KEYS[index]).unwrap();
     Sender::new(node(net), account, SenderSettings::default()).await.unwrap()
 }

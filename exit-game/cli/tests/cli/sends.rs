@@ -19,7 +19,7 @@ const ALICE: usize = 3;
 const BOB: usize = 4;
 
 /// A root chain, an operator with one coin of alice's, and alice, who has deposited it.
-async fn alice_with_a_coin() -> (Net, StubOperator, User) {
+pub(crate) async fn alice_with_a_coin() -> (Net, StubOperator, User) {
     let net = Net::start();
     let deposited = net.user(ALICE).run(&["deposit", "1ether", "--json"]).json();
     let coin = Coin {
@@ -36,7 +36,7 @@ async fn alice_with_a_coin() -> (Net, StubOperator, User) {
 }
 
 /// The operator accepts with the key of account `index`, for a block due in `ahead` seconds.
-async fn accepting(net: &Net, index: usize, ahead: u64) -> Mood {
+pub(crate) async fn accepting(net: &Net, index: usize, ahead: u64) -> Mood {
     let node = Node::new(Rpc::new(&[net.anvil.url()], RpcSettings::default()).unwrap());
     let by = node.head().await.unwrap().timestamp + ahead;
     let key = alloy_primitives::hex::decode(FUNDED_KEYS[index]).unwrap();

@@ -20,6 +20,7 @@ use warp::{Filter, Rejection};
 use super::Response;
 use super::reply::{problem, rejected};
 use super::stall::Stalling;
+use super::traffic::{Connections, Traffic};
 use crate::problem::{Code, Problem};
 
 /// Most bytes of a request's head.
@@ -30,7 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a server takes from strangers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Most connections at a time; more wait unaccepted.
+    /// Most connections at a time; when one more comes, that which has been silent for the longest is closed.
     pub connections_max: usize,
     /// How long the head of a request may take to arrive, and a connection to lie idle.
     pub header_timeout: Duration,
@@ -60,41 +61,53 @@ impl Default for Limits {
 /// Serves `routes` until `shutdown` is done and the requests then open are answered, or given up.
 ///
 /// Every request that no route takes is answered with a problem, and so is one whose handler panics or takes too long.
-pub async fn serve<F>(listener: TcpListener, routes: F, limits: Limits, shutdown: impl Future<Output = ()>)
-where
+pub async fn serve<F>(
+    listener: TcpListener,
+    routes: F,
+    limits: Limits,
+    traffic: Traffic,
+    shutdown: impl Future<Output = ()>,
+) where
     F: Filter<Extract = (Response,), Error = Rejection> + Clone + Send + Sync + 'static,
 {
     let service = TowerToHyperService::new(warp::service(routes.recover(rejected).unify()));
+    let connections = Arc::new(Connections::new(traffic.clone()));
     let service = service_fn(move |request| {
+        let (traffic, open) = (traffic.clone(), traffic.request());
         let answer = AssertUnwindSafe(service.call(request)).catch_unwind();
         async move {
-            Ok::<_, Infallible>(match timeout(limits.request_timeout, answer).await {
+            let response = match timeout(limits.request_timeout, answer).await {
                 Ok(Ok(Ok(response))) => response,
                 Ok(Ok(Err(impossible))) => match impossible {},
                 Ok(Err(_)) => problem(&Problem::new(Code::NotReady, "the server failed to answer this request")),
                 Err(_) => problem(&Problem::new(Code::NotReady, "the server took too long to answer")),
-            })
+            };
+            traffic.answered(response.status().as_u16());
+            drop(open);
+            Ok::<_, Infallible>(response)
         }
     });
 
     let (closing, closed) = watch::channel(());
-    let connections = Arc::new(Semaphore::new(limits.connections_max));
+    let room = Arc::new(Semaphore::new(limits.connections_max));
     let mut shutdown = pin!(shutdown);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, &room, &connections) => accepted,
             () = &mut shutdown => break,
         };
         let (stream, permit) = accepted;
+        let connected = connections.add();
         let (service, mut closed) = (service.clone(), closed.clone());
         tokio::spawn(async move {
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD_BYTES_MAX);
-            let socket = TokioIo::new(Stalling::new(stream, limits.stall_timeout));
+            let socket = TokioIo::new(Stalling::new(stream, connected.peer().clone(), limits.stall_timeout));
             let mut connection = pin!(server.serve_connection(socket, service));
             tokio::select! {
                 // How a stranger's connection ends is of no interest.
                 _ = connection.as_mut() => return drop(permit),
+                () = connected.peer().evicted() => return drop(permit),
                 () = sleep(limits.connection_time_max) => {}
                 _ = closed.changed() => {}
             }
@@ -105,19 +118,30 @@ where
     drop((listener, closing, closed));
     // All permits back: all connections ended.
     let all = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
-    let _ = timeout(limits.shutdown_timeout, connections.acquire_many(all)).await;
+    let _ = timeout(limits.shutdown_timeout, room.acquire_many(all)).await;
 }
 
-/// Waits until there is room for a connection, then for the connection.
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = connections.clone().acquire_owned().await.expect("the semaphore is never closed");
+/// Waits for a connection, and makes room for it if there is none.
+///
+/// Who comes last is let in: otherwise a thousand strangers who say nothing would keep everybody out.
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    connections: &Connections,
+) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 sleep(ACCEPT_PAUSE).await;
+                continue;
             }
+        };
+        if room.available_permits() == 0 {
+            connections.evict();
         }
+        let permit = room.clone().acquire_owned().await.expect("the semaphore is never closed");
+        return (stream, permit);
     }
 }

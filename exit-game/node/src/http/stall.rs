@@ -1,7 +1,8 @@
-//! A socket that gives up on a peer who takes nothing.
+//! A socket that gives up on a peer who takes nothing, and notes when its peer was last heard of.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::traffic::Peer;
+
 /// A connection whose writes fail once the peer has taken no byte for a time.
 #[derive(Debug)]
 pub(super) struct Stalling {
     stream: TcpStream,
+    peer: Arc<Peer>,
     timeout: Duration,
     /// When the write that waits is given up.
     deadline: Pin<Box<Sleep>>,
@@ -20,13 +24,14 @@ pub(super) struct Stalling {
 }
 
 impl Stalling {
-    pub(super) fn new(stream: TcpStream, timeout: Duration) -> Self {
-        Self { stream, timeout, deadline: Box::pin(tokio::time::sleep(timeout)), is_waiting: false }
+    pub(super) fn new(stream: TcpStream, peer: Arc<Peer>, timeout: Duration) -> Self {
+        Self { stream, peer, timeout, deadline: Box::pin(tokio::time::sleep(timeout)), is_waiting: false }
     }
 
     /// Passes on what the socket says, unless it has been saying "wait" for too long.
     fn unless_stalled<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {
+            self.peer.touch();
             self.is_waiting = false;
             return polled;
         }
@@ -41,7 +46,11 @@ impl Stalling {
 
 impl AsyncRead for Stalling {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.peer.touch();
+        }
+        polled
     }
 }
 

@@ -58,6 +58,7 @@ async fn server(limits: Limits) -> Server {
 
     let mut metrics = Registry::default();
     metrics.register("payments", "Payments", Counter::<u64>::default());
+    let traffic = Traffic::new(&mut metrics);
     let status = ServiceStatus {
         chain_id: DOMAIN.chain_id,
         contract: DOMAIN.contract,
@@ -88,7 +89,7 @@ async fn server(limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = tokio::spawn(serve(listener, routes, limits, async { drop(stopped.await) }));
+    let serving = tokio::spawn(serve(listener, routes, limits, traffic, async { drop(stopped.await) }));
     Server { address, common, folder, deposit, paid: made[0], pending_payment: more[0], tx_hash, stop, serving }
 }
 
@@ -335,6 +336,35 @@ async fn who_is_slow_is_cut_off_and_disturbs_nobody() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let status = timeout(Duration::from_secs(4), server.client().status()).await.expect("they are cut off");
     assert!(status.is_ok());
+}
+
+#[tokio::test]
+async fn one_who_comes_is_let_in_for_the_one_who_is_silent_longest() {
+    let server = server(Limits { connections_max: 3, header_timeout: Duration::from_secs(60), ..LIMITS }).await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        strangers.push(TcpStream::connect(&server.address).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The first says a little: now the second has been silent for the longest.
+    strangers[0].write_all(b"GET /v1/sta").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(status_of(&server.get("/livez", "").await), 200);
+    let is_closed =
+        async |stream: &mut TcpStream| timeout(Duration::from_millis(100), stream.read(&mut [0; 1])).await.is_ok();
+    let mut closed = Vec::new();
+    for stranger in &mut strangers {
+        closed.push(is_closed(stranger).await);
+    }
+    assert_eq!(closed, [false, true, false]);
+    for _ in 0..100 {
+        strangers.push(TcpStream::connect(&server.address).await.unwrap());
+    }
+    assert_eq!(status_of(&server.get("/livez", "").await), 200);
+    let metrics = server.get("/metrics", "").await;
+    assert!(metrics.contains("plasmid_http_connections 3"), "{metrics}");
+    assert!(metrics.contains("plasmid_http_responses_total{status=\"200\"} 2"), "{metrics}");
+    assert!(!metrics.contains("plasmid_http_connections_evicted_total 0"), "{metrics}");
 }
 
 #[tokio::test]

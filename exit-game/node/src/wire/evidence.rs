@@ -1,4 +1,7 @@
 //! Evidence files: all that is needed to exit coins with the root chain alone.
+//!
+//! Every field is written, `null` where there is nothing, and every field is asked for: serde alone would take a missing
+//! one for `null`.
 
 use alloy_primitives::{Address, Bytes};
 use plasmid_exit_game::output::{Deposit, Output, OutputId, TxHash};
@@ -43,10 +46,13 @@ pub struct EvidenceCoin {
     #[serde(with = "form")]
     pub output: Output,
     /// The deposit that made it.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub deposit: Option<DepositNonce>,
     /// The transaction that made it.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub made: Option<Inclusion>,
     /// Proof that it is unspent, for a settlement after a halt.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub unspent: Option<Unspent>,
 }
 
@@ -121,8 +127,10 @@ pub struct EvidenceTransaction {
     #[serde(with = "form")]
     pub witness: Bytes,
     /// Its inclusion, where it is known.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub made: Option<Inclusion>,
     /// The operator's promise, where there is one.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub receipt: Option<Receipt>,
     /// The coins that it spends.
     pub inputs: Vec<EvidenceCoin>,

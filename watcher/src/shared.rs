@@ -1,0 +1,79 @@
+//! What a running watcher shares with its API.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use plasmid_exit_game::output::OutputId;
+use plasmid_node::chain::{Chain, SharedChain};
+use plasmid_node::http::{Events, ServiceStatus};
+
+use crate::alarms::Alarms;
+use crate::history::History;
+use crate::judge::SharedHistory;
+
+/// What the API reads of a running watcher.
+#[derive(Debug)]
+pub struct Shared {
+    /// The chain.
+    pub chain: SharedChain,
+    /// What was seen.
+    pub history: SharedHistory,
+    /// The alarms.
+    pub alarms: Mutex<Alarms>,
+    /// Part of `/v1/status`.
+    pub status: Mutex<ServiceStatus>,
+    /// Exits that are being challenged.
+    pub challenged: Mutex<BTreeSet<OutputId>>,
+    /// What happens, as a stream.
+    pub events: Events,
+}
+
+impl Shared {
+    /// Returns what a watcher that knows nothing yet shares.
+    #[must_use]
+    pub fn new(chain: Chain, history: SharedHistory, alarms: Alarms, status: ServiceStatus, events: Events) -> Self {
+        Self {
+            chain: Arc::new(RwLock::new(chain)),
+            history,
+            alarms: Mutex::new(alarms),
+            status: Mutex::new(status),
+            challenged: Mutex::default(),
+            events,
+        }
+    }
+
+    /// Returns the chain, for reading.
+    pub fn chain(&self) -> RwLockReadGuard<'_, Chain> {
+        self.chain.read().expect("no writer panics")
+    }
+
+    /// Returns the history, for reading. Locked after the chain, never before.
+    pub fn history(&self) -> RwLockReadGuard<'_, History> {
+        self.history.read().expect("no writer panics")
+    }
+
+    /// Returns the service's part of `/v1/status`.
+    pub fn status(&self) -> ServiceStatus {
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a challenge of the coin's exit is on its way.
+    pub fn is_being_challenged(&self, output_id: OutputId) -> bool {
+        self.challenged.lock().unwrap_or_else(PoisonError::into_inner).contains(&output_id)
+    }
+
+    /// Returns the root-chain time before which exits of good coins are to be started, T + MEP − G, if a block is bad. §4.
+    pub fn leave_before(&self, chain: &Chain) -> Option<u64> {
+        let number = chain.last_local_block().next()?;
+        let (header, _) = chain.game().header(number)?;
+        let record = self.history().record(number).filter(|record| record.commitment == header.commitment()).cloned();
+        record.filter(|record| record.finding.is_bad())?;
+        let periods = chain.game().periods();
+        Some((header.timestamp + periods.minimum_exit_period).saturating_sub(periods.granularity()))
+    }
+
+    /// Returns the alarms. A panic elsewhere leaves them whole.
+    pub fn alarms(&self) -> MutexGuard<'_, Alarms> {
+        self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
