@@ -3,6 +3,7 @@
 //! A handler does what can be done beside others (decoding, recovery, proofs) and leaves every decision to the writer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use plasmid_exit_game::fault::Rule;
@@ -26,6 +27,10 @@ use crate::writer::{Answered, QueueError, WriterHandle};
 
 /// Most transactions of one POST.
 pub const BATCH_ITEMS_MAX: usize = 1_000;
+/// Transactions of a batch that are recovered before others have their turn: a flood of batches must not keep out a payment.
+const TURN_ITEMS: usize = 32;
+/// How long the answer to a batch is kept back for each forgery in it: a hundred times what its signature took.
+const FORGERY_PAUSE: Duration = Duration::from_millis(4);
 /// Most bytes of a JSON submission: the longest body and signature in hex, and room for spaces and names.
 const JSON_LEN_MAX: usize = 2 * (BODY_LEN_MAX + SIGNATURE_LEN) + 1_024;
 
@@ -38,7 +43,7 @@ pub struct Api {
     domain: Domain,
     fees: Arc<FeePolicy>,
     metrics: Arc<Metrics>,
-    /// So many batches are decoded and recovered at a time: as many as there are processors.
+    /// So many turns are decoded and recovered at a time: as many as there are processors, in the order of their coming.
     recovering: Arc<Semaphore>,
 }
 
@@ -98,11 +103,23 @@ impl Api {
     async fn submit_batch(&self, request: Result<Bytes, Problem>) -> Result<Vec<Answer<wire::Accepted>>, Problem> {
         let is_whole = |bytes: Bytes| split_batch(&bytes, BATCH_ITEMS_MAX).map(drop).map(|()| bytes);
         let bytes = request.and_then(is_whole).inspect_err(|problem| self.metrics.observe_refusal(problem.code))?;
-        let items = self.admit_all(move |admit| {
-            let items = split_batch(&bytes, BATCH_ITEMS_MAX).unwrap_or_default();
-            items.into_iter().map(|(body, signature)| admit(body, signature)).collect()
-        });
-        Ok(self.answer(items.await).await)
+        let mut items = Vec::new();
+        loop {
+            let (bytes, first) = (bytes.clone(), items.len());
+            let turn: Vec<_> = self
+                .admit_all(move |admit| {
+                    let items = split_batch(&bytes, BATCH_ITEMS_MAX).unwrap_or_default();
+                    let turn = items.into_iter().skip(first).take(TURN_ITEMS);
+                    turn.map(|(body, signature)| admit(body, signature)).collect()
+                })
+                .await;
+            if turn.is_empty() {
+                let answers = self.answer(items).await;
+                tokio::time::sleep(forgery_pause(&answers)).await;
+                return Ok(answers);
+            }
+            items.extend(turn);
+        }
     }
 
     /// Runs `work`, which admits transactions, on a thread for such work.
@@ -189,6 +206,13 @@ impl Api {
             Answered::Refused(refusal) => Err(refusal_problem(&refusal)),
         }
     }
+}
+
+/// Returns how long the answer to a batch of forgeries is kept back. A wallet's mistakes are never so many.
+fn forgery_pause(answers: &[Answer<wire::Accepted>]) -> Duration {
+    let is_forged = |answer: &&Answer<wire::Accepted>| matches!(answer, Answer::Problem(problem) if matches!(problem.code, Code::NotCanonical | Code::BadSignature));
+    let forged = answers.iter().filter(is_forged).count();
+    if forged < TURN_ITEMS { Duration::ZERO } else { FORGERY_PAUSE.saturating_mul(forged as u32) }
 }
 
 fn queue_problem(error: QueueError) -> Problem {

@@ -59,6 +59,8 @@ pub enum Waiting {
     OtherRootsMayLand,
     /// No submission could land in time; what is frozen is dropped first.
     TooLate,
+    /// It spends a coin whose exit has just been ended: a reorganisation could bring the exit back, and its freeze with it.
+    FreedNotFinal,
     /// A reorganisation deeper than finality unmade a block whose content has left memory: its freezes are unknown.
     ContentGone,
 }

@@ -7,7 +7,7 @@ use plasmid_node::chain::Chain;
 use crate::admission::Admitted;
 use crate::committer::{AccountState, Committer, Decision, Waiting};
 use crate::journal::Record;
-use crate::sequencer::{Outcome, ReplayError, Rules, Sequencer, Stop, earliest_freeze};
+use crate::sequencer::{Freeze, Outcome, ReplayError, Rules, Sequencer, Stop, freeze_of_block};
 
 /// No new root block for this part of F, by the machine's clock, and the operator is blind: F/4.
 const BLIND_DIVISOR: u64 = 4;
@@ -108,8 +108,11 @@ impl Operator {
         let Some(block) = last.next().and_then(|number| chain.sealed_block(number)).filter(|_| !stopped) else {
             return Decision::Wait(Waiting::NothingToSubmit);
         };
-        let Some(freeze) = earliest_freeze(chain, &block) else {
-            return Decision::Wait(Waiting::ContentGone);
+        let freeze = match freeze_of_block(chain, &block) {
+            Freeze::Never => None,
+            Freeze::At(freeze) => Some(freeze),
+            Freeze::FreedNotFinal => return Decision::Wait(Waiting::FreedNotFinal),
+            Freeze::Unknown => return Decision::Wait(Waiting::ContentGone),
         };
         let content = |number: BlockNumber| chain.sealed_block(number);
         let decision = self.committer.decide(&block, freeze, content, chain.game(), account);

@@ -371,17 +371,40 @@ impl Sequencer {
     }
 }
 
-/// Returns the earliest freeze of the coins that an uncommitted block spends, `Some(None)` if there is none, and `None` if its
-/// content is not at hand. §3.1.
+/// When a block must have landed, for the sake of the coins that it spends. §3.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freeze {
+    /// None of them is leaving.
+    Never,
+    /// At this time, in seconds, the first of them freezes.
+    At(u64),
+    /// The exit of one was ended in a root block that is not final: what gives counts at the anchor.
+    FreedNotFinal,
+    /// The block's content is not at hand.
+    Unknown,
+}
+
+/// Returns when an uncommitted block must have landed.
 #[must_use]
-pub fn earliest_freeze(chain: &Chain, block: &SealedBlock) -> Option<Option<u64>> {
+pub fn freeze_of_block(chain: &Chain, block: &SealedBlock) -> Freeze {
+    let game = chain.game();
+    let anchor = game.anchor(chain.finality_depth()).map_or(0, |(at, _)| at.number);
     let transactions = chain.uncommitted_transactions().skip_while(|(place, _)| place.block < block.number);
     let mut of_block = transactions.take_while(|(place, _)| place.block == block.number).peekable();
     // A block ends at its last transaction: with places it has at least that one.
     if block.tx_count != 0 && of_block.peek().is_none() {
-        return None;
+        return Freeze::Unknown;
     }
-    Some(of_block.filter_map(|(_, transaction)| earliest_freeze_of(chain.game(), transaction)).min())
+    let mut earliest = Freeze::Never;
+    for &id in of_block.flat_map(|(_, transaction)| transaction.transaction.body.inputs()) {
+        match (game.freeze_of(id), earliest) {
+            (Some(freeze), Freeze::At(before)) => earliest = Freeze::At(freeze.min(before)),
+            (Some(freeze), _) => earliest = Freeze::At(freeze),
+            (None, _) if !game.is_spendable(id, anchor) => return Freeze::FreedNotFinal,
+            (None, _) => {}
+        }
+    }
+    earliest
 }
 
 /// Returns how long before a freeze a submission must at least be signed, in seconds.

@@ -13,6 +13,7 @@ use plasmid_node::data_folder::{self, DataFolder, DataFolderError};
 use plasmid_node::http::{Common, EventKind, Events, Limits, ServiceStatus, Traffic, common_routes, serve};
 use plasmid_node::kill_point;
 use plasmid_node::settings::ExitCode;
+use plasmid_node::wire::BlockHeads;
 use plasmid_root_chain::account::Account;
 use plasmid_root_chain::client::{Deployment, RootChain};
 use plasmid_root_chain::follower::{Follower, FollowerSettings};
@@ -84,6 +85,7 @@ pub async fn run(
     let root_chain = RootChain::new(Node::new(rpc), contract);
     let deployment = root_chain.deployment().await.context("read the deployment")?;
     check_finality(&config, &root_chain, &deployment).await?;
+    check_operator(&root_chain, &account).await?;
     let deployed_at = root_chain.node().block_by_number(deployment.block.number).await?;
     let deployed_at = deployed_at.context("the deployment's root block is gone")?.timestamp;
 
@@ -157,6 +159,17 @@ pub async fn run(
     // All ways to the writer are gone: it ends when what it was handed is durable.
     drop(tokio::task::spawn_blocking(move || writer_thread.join()).await);
     outcome
+}
+
+/// Refuses an account whose receipts nobody would trust and whose blocks the contract would not take.
+async fn check_operator(root_chain: &RootChain, account: &Account) -> Result<()> {
+    let next = root_chain.child_chain().await.context("read the child chain's head")?.next_number;
+    let operator = root_chain.operator_of(next).await.context("read the operator's address")?;
+    if operator != account.address() {
+        let reason = format!("block {next} is {operator}'s to submit, not {}'s", account.address());
+        return Err(Refused(reason).into());
+    }
+    Ok(())
 }
 
 /// Refuses a finality depth at which anchors would be too old, or older than the contract sees.
@@ -257,50 +270,61 @@ async fn follow(
 ) {
     let mut newest = Instant::now();
     let mut heads = read(&chain).heads();
+    let mut looks = tokio::time::interval(FOLLOW_PAUSE);
     loop {
+        // A request to the node must not be given up only because it is time to look at the clock.
         let step = {
             let mut next = pin!(follower.next());
             loop {
-                // Looked at every now and then, but never given up: a slow node needs longer than that for a step.
-                match tokio::time::timeout(FOLLOW_PAUSE, next.as_mut()).await {
-                    Ok(step) => break step,
-                    Err(_) => metrics.set_root_chain_lag(newest.elapsed()),
+                tokio::select! {
+                    step = &mut next => break step,
+                    _ = looks.tick() => heads = report(&chain, &metrics, &events, newest.elapsed(), heads),
                 }
             }
         };
-        let step = step.inspect_err(|error| {
-            tracing::warn!(%error, source = ?error, "the root chain cannot be followed");
-        });
-        if step.is_err() {
-            metrics.set_root_chain_lag(newest.elapsed());
-            tokio::time::sleep(FOLLOW_PAUSE).await;
-        }
-        if let Ok(step) = step {
-            let progress = follower.progress();
-            if writer.follow(step, progress.total.saturating_sub(progress.done)).await.is_err() {
-                return;
+        match step {
+            Ok(step) => {
+                let progress = follower.progress();
+                if writer.follow(step, progress.total.saturating_sub(progress.done)).await.is_err() {
+                    return;
+                }
+                newest = Instant::now();
+                wake.notify_one();
+                heads = report(&chain, &metrics, &events, newest.elapsed(), heads);
             }
-            newest = Instant::now();
-            wake.notify_one();
+            Err(error) => {
+                tracing::warn!(%error, source = ?error, "the root chain cannot be followed");
+                tokio::time::sleep(FOLLOW_PAUSE).await;
+            }
         }
-        let (uncommitted, now) = {
-            let chain = read(&chain);
-            (chain.uncommitted(), chain.heads())
-        };
-        metrics.set_root_chain_lag(newest.elapsed());
-        metrics.set_child_chain(uncommitted, now.committed);
-        if now.closed > heads.closed {
-            events.publish(EventKind::BlockClosed, &now);
-        }
-        if now.committed > heads.committed {
-            kill_point::reached("block-landed");
-            events.publish(EventKind::BlockCommitted, &now);
-        }
-        if now.final_ > heads.final_ {
-            events.publish(EventKind::BlockFinal, &now);
-        }
-        heads = now;
     }
+}
+
+/// Tells metrics and listeners how far the chain has got since `before`, and returns that.
+fn report(
+    chain: &SharedChain,
+    metrics: &Metrics,
+    events: &Events,
+    root_lag: Duration,
+    before: BlockHeads,
+) -> BlockHeads {
+    let (uncommitted, now) = {
+        let chain = read(chain);
+        (chain.uncommitted(), chain.heads())
+    };
+    metrics.set_root_chain_lag(root_lag);
+    metrics.set_child_chain(uncommitted, now.committed);
+    if now.closed > before.closed {
+        events.publish(EventKind::BlockClosed, &now);
+    }
+    if now.committed > before.committed {
+        kill_point::reached("block-landed");
+        events.publish(EventKind::BlockCommitted, &now);
+    }
+    if now.final_ > before.final_ {
+        events.publish(EventKind::BlockFinal, &now);
+    }
+    now
 }
 
 async fn tick(writer: WriterHandle, interval: Duration) {

@@ -205,19 +205,10 @@ async fn a_covered_deposit_taken_back_stops_the_operator_until_it_returns() {
         world.seen().await;
         send_unmined(&world, &bob, &world.root.deposit(bob.address(), depth.into())).await;
         mine(rpc(&world)).await;
-        mine(rpc(&world)).await;
+        mine_blocks(rpc(&world), depth - 1).await;
         let (id, output) = own_coin(&world, &bob, depth).await;
         world.covered(&id).await;
         let payment = world.pay(&bob, &[id], vec![output]).await[0];
-        let number = payment.position.block().expect("a child-chain coin");
-        let mut committed_to = None;
-        if depth > 2 {
-            waits(&world, 1).await;
-            mine_blocks(rpc(&world), depth - 2).await;
-            world.seen().await;
-            committed_to = roots(&world, number).await;
-            assert!(committed_to.is_some(), "the block that covers the deposit is committed");
-        }
         reorganise(rpc(&world), depth).await;
         world.seen().await;
         go_on_mining(rpc(&world)).await;
@@ -247,9 +238,6 @@ async fn a_covered_deposit_taken_back_stops_the_operator_until_it_returns() {
         })
         .await;
         world.committed(&payment).await;
-        if committed_to.is_some() {
-            assert_eq!(roots(&world, number).await, committed_to, "what had been final landed again, unchanged");
-        }
         all_is_well(&world).await;
     }
 

@@ -68,7 +68,7 @@ async fn operator_killed_at_random_moments() {
     paid(&load, 10).await;
     let seen = load.stop().await;
     world.settled().await;
-    println!("slowest start {} ms", slowest.as_millis());
+    println!("slowest start of the operator {} ms", slowest.as_millis());
     Counts::take(&mut world, kills(), seen).await.show();
     nobody_panicked(&world);
 }
@@ -104,7 +104,7 @@ async fn operator_killed_at_each_named_point() {
     }
     let kills = kill_point::OPERATOR.len() as u32;
     let points = Counts::take(&mut world, kills, seen).await;
-    println!("points {kills}, dropped 1, sent again 1");
+    println!("faults: operator: named points {kills}, dropped 1, sent again 1");
     points.show();
     nobody_panicked(&world);
 }

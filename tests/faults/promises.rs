@@ -103,7 +103,7 @@ impl Counts {
 
     /// Prints the counts and checks that nothing is among them that must not be.
     pub(crate) fn show(&self) {
-        println!("{self}");
+        println!("faults: operator: {self}");
         let is_clean = self.lost.is_empty()
             && self.doubled.is_empty()
             && self.two_roots.is_empty()

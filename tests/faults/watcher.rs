@@ -174,7 +174,8 @@ async fn watcher_killed_at_random_moments_and_at_each_point() {
     let missed = thief.thefts.iter().filter(is_missed).count();
     let slowest = thief.thefts.iter().filter_map(|theft| Some(time(theft)?.saturating_sub(theft.since))).max();
     let exits = thief.thefts.len();
-    println!("kills {kills}, exits {exits}, missed {missed}, slowest challenge {} s", slowest.unwrap_or(0));
+    let slowest = slowest.unwrap_or(0);
+    println!("faults: watcher: kills {kills}, exits {exits}, missed {missed}, slowest challenge {slowest} s");
     assert!(exits >= kill_point::WATCHER.len() && missed == 0, "{challenges:?}");
     assert!(challenges.values().all(|&(challenger, _)| challenger == world.people.watcher.address()));
     for point in kill_point::WATCHER {

@@ -5,7 +5,7 @@ use plasmid_exit_game::position::PositionKind;
 use plasmid_node::chain::Body;
 use plasmid_root_chain::calls::InclusionProof;
 use plasmid_root_chain::client::RootChain;
-use plasmid_root_chain::node::{Call, GasLimit};
+use plasmid_root_chain::node::Call;
 use plasmid_root_chain::sender::SendError;
 
 use crate::duty::Leave;
@@ -13,9 +13,6 @@ use crate::responder::ActError;
 
 /// Keys of an asset's list that are looked at to find the hint; with a longer list the contract walks the rest.
 const KEYS_MAX: u64 = 1_000;
-/// Gas of the dearest start: the deepest proof, a key that is not listed yet, some keys to walk over. An estimate does not
-/// know whether the key will be listed by the time that the call lands.
-const START_GAS: u64 = 400_000;
 
 /// Makes the call that starts the exit. `body` is that of the block that made the coin, if one did.
 ///
@@ -31,7 +28,7 @@ pub(crate) async fn exit_call(
     let coin = &leave.coin;
     let keys = root_chain.exit_keys(coin.output.asset, 0, KEYS_MAX).await.map_err(SendError::from)?;
     let hint = keys.iter().map(|listed| listed.key).take_while(|&key| key <= leave.key).last().unwrap_or(0);
-    let call = match coin.position.kind() {
+    Ok(match coin.position.kind() {
         PositionKind::Deposit(nonce) => {
             root_chain.start_standard_exit_of_deposit(&Deposit { nonce, output: coin.output }, hint, bond_wei)
         }
@@ -47,6 +44,5 @@ pub(crate) async fn exit_call(
             };
             root_chain.start_standard_exit(&included.transaction.body.encode(), output_index, &proof, hint, bond_wei)
         }
-    };
-    Ok(Call { gas: GasLimit::Exactly(START_GAS), ..call })
+    })
 }

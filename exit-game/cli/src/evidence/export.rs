@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use super::file::{self, FileError};
 use super::gather::{Gathered, Gatherer, Sources};
+use super::other_branch;
 use crate::failure::Failure;
 use crate::holdings::first_answer;
 use crate::report::Format;
@@ -83,7 +84,7 @@ pub(crate) async fn run(args: &ExportArgs, session: &Session, format: Format) ->
         );
     }
     let game = session.game().await?;
-    let final_at = final_at(session, &game, &servers, args.finality_depth).await?;
+    let final_at = final_at(session, &game, &servers, args.finality_depth, earlier.as_ref()).await?;
     let sources = Sources { session, servers: &servers, wallet: &wallet, game: &game, earlier: earlier.as_ref() };
     let gathered = Gatherer::new(sources, owner, final_at.number).await?.gather().await?;
     let Gathered { coins, transactions, left_out } = gathered;
@@ -156,21 +157,30 @@ fn earlier(path: &Path, session: &Session, owner: alloy_primitives::Address) -> 
 
 /// Returns the newest root block that counts as final.
 ///
-/// How deep is deep enough is the deployment's choice, which only its servers know: without a depth from the user, the root
-/// block that holds a server's last final block counts, or a deep one if that is newer. A server that lies about it can make
-/// a file go stale by a reorganisation, and nothing else.
-async fn final_at(session: &Session, game: &Game, servers: &[Client], depth: Option<u64>) -> anyhow::Result<RootRef> {
+/// How deep is deep enough is the deployment's choice, which only its servers know. Without a depth from the user, the newest
+/// of these counts: a deep one, the one that holds a server's last final block, and the one that an earlier export took. A
+/// server that lies about it can make a file go stale by a reorganisation, and nothing else.
+async fn final_at(
+    session: &Session,
+    game: &Game,
+    servers: &[Client],
+    depth: Option<u64>,
+    earlier: Option<&Evidence>,
+) -> anyhow::Result<RootRef> {
     let head = game.at().context("the root chain has no blocks")?.number;
-    let number = match depth {
-        Some(depth) => head.saturating_sub(depth),
-        None if servers.is_empty() => head.saturating_sub(FINALITY_DEPTH),
-        None => {
+    let mut number = head.saturating_sub(depth.unwrap_or(FINALITY_DEPTH));
+    if depth.is_none() {
+        if let Some(earlier) = earlier
+            && other_branch(session, earlier).await?.is_none()
+        {
+            number = number.max(earlier.exported_at.number);
+        }
+        if !servers.is_empty() {
             let status = first_answer(servers, async |server| server.status().await).await;
             let (_, status) = status.context("ask a server which block is final")?;
-            let final_block = game.header(status.block.final_).map_or(0, |(_, made_in)| made_in.number);
-            final_block.max(head.saturating_sub(FINALITY_DEPTH))
+            number = number.max(game.header(status.block.final_).map_or(0, |(_, made_in)| made_in.number));
         }
-    };
+    }
     let block = session.root.node().block_by_number(number).await.context("read a final root block")?;
     let gone = || Failure::Unreachable(format!("the node has lost root block {number}: try again, or another node"));
     Ok(block.ok_or_else(gone)?.at)

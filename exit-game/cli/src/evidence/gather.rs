@@ -65,8 +65,9 @@ impl<'a> Gatherer<'a> {
             known.extend(inputs.chain(&earlier.coins).map(|coin| (coin.id, coin.clone())));
         }
         for (id, coin) in from.wallet.coins()? {
-            // The wallet keeps no unspent proofs, which a file may have.
-            known.entry(id).or_insert(coin);
+            // The wallet's proofs were checked when it took them in; that a coin is unspent, a file alone may show.
+            let unspent = known.remove(&id).and_then(|earlier: EvidenceCoin| earlier.unspent).or(coin.unspent.clone());
+            known.insert(id, EvidenceCoin { unspent, ..coin });
         }
         let (sent, void_from) = (from.wallet.sent()?, check::void_from(from.session).await?);
         Ok(Self { from, owner, final_at, void_from, known, sent })

@@ -2,7 +2,7 @@
 //!
 //! | module | answers for |
 //! | --- | --- |
-//! | [`file`] | reading a file strictly, writing it in one step and for its owner alone |
+//! | [`mod@file`] | reading a file strictly, writing it in one step and for its owner alone |
 //! | [`proof`] | what a file's own bytes prove, and what they do not |
 //! | [`check`] | what the root chain says to them, as a report |
 //! | [`export`] | gathering the account's coins and transactions with everything that their exits show |

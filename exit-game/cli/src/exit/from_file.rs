@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use alloy_primitives::Address;
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 use plasmid_exit_game::output::OutputId;
 use plasmid_node::wire::evidence::{Evidence, EvidenceCoin};
 
-use crate::evidence::check::{Standing, standing, void_from};
+use crate::evidence::check::{standing, void_from};
 use crate::evidence::{self, file};
 use crate::exit::start::obstacle;
 use crate::session::{Session, Settings};
@@ -46,17 +46,14 @@ impl Opened {
         let mut ready = Vec::new();
         for coin in self.chosen(owner, ids)? {
             let id = coin.id;
+            if ready.iter().any(|ready: &EvidenceCoin| ready.id == id) {
+                continue;
+            }
             // A broken proof is no reason to skip a coin in silence: the other coins can be named.
             let standing = standing(&self.session, coin, void_from).await?;
-            let standing = standing.map_err(|reason| anyhow!("coin {id} of the file cannot exit: {reason}"))?;
-            let obstacle = match standing {
-                Standing::Ready | Standing::Exiting | Standing::Exited => {
-                    let word = self.session.root.coin(id).await?;
-                    obstacle(&self.session, wallet, id, &word).await?
-                }
-                Standing::Unchecked | Standing::Broken => Some(anyhow!("coin {id} was not checked")),
-            };
-            match obstacle {
+            standing.map_err(|reason| anyhow!("coin {id} of the file cannot exit: {reason}"))?;
+            let word = self.session.root.coin(id).await.context("read the coin's word on the root chain")?;
+            match obstacle(&self.session, wallet, id, &word).await? {
                 None => ready.push(coin.clone()),
                 Some(obstacle) if ids.is_empty() => eprintln!("left out: {obstacle:#}"),
                 Some(obstacle) => return Err(obstacle),

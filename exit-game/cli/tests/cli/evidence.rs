@@ -1,6 +1,8 @@
 //! Leaving with one file: exported while operator and watcher were there, used when they are gone.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +80,15 @@ fn read(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+/// Returns the body of what a server answers.
+fn get(url: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
 #[tokio::test]
 async fn a_coin_leaves_with_its_file_alone_when_operator_and_watcher_are_gone() {
     let mut story = Story::start().await;
@@ -105,8 +116,17 @@ async fn a_coin_leaves_with_its_file_alone_when_operator_and_watcher_are_gone() 
     let refused = export(&alice, &path, &[]);
     assert_eq!(refused.code, 3, "bob's file is not alice's to write over: {}", refused.stderr);
 
+    let watchers = story.path("watchers.json");
+    fs::write(&watchers, get(story.world.watcher().url(), &format!("/v1/evidence/{id}"))).unwrap();
+    let stranded = story.stranded(&people.bob, "another-machine");
+    assert_eq!(stranded.run(&["evidence", "check", watchers.to_str().unwrap()]).code, 0, "the watcher's is as good");
+
     story.world.kill_operator();
     story.world.kill_watcher();
+    assert_eq!(export(&bob, &path, &[]).code, 5, "who names servers wants to hear of them");
+    let alone = stranded.with("PLASMID_CONTRACT", &story.world.deployment.contract.to_string());
+    assert_eq!(export(&alone, &path, &[]).json()["coins"], 1, "an empty wallet loses nothing that the file has");
+    assert!(read(&path)["coins"][0]["unspent"].is_object());
     for program in ["plasmid-operator", "plasmid-watcher"] {
         fs::remove_dir_all(story.world.data_dir(program)).unwrap();
     }
@@ -187,7 +207,7 @@ async fn a_file_with_any_field_changed_is_refused() {
     let people = story.world.people.clone();
     let alice = story.served(&people.alice);
     deposit(&alice, "2ether");
-    // Two payments in flight at once when the first export is made: the first deposit is final, what it pays for is not.
+    // Between the two lies what is final at the first export: the deposit is, the payment is not.
     mine_blocks(story.world.root.node().rpc(), 60).await;
     let change = pay(&story, &alice, &people.bob, "0.5ether").await.remove(1);
     let path = story.path("alice.json");
@@ -244,7 +264,6 @@ async fn a_file_with_any_field_changed_is_refused() {
         for form in forms {
             let mut changed = file.clone();
             *changed.pointer_mut(at).unwrap() = form.clone();
-            // Cut short, a decimal is another decimal: broken all the same, but for an offline check of what is not hashed.
             let ran = check(&alice, &path, &changed, &["--offline"]);
             assert_eq!(ran.code, 1, "{at} = {form}: {}", ran.stderr);
         }

@@ -45,6 +45,8 @@ async fn commit(net: &Net, operator: &StubOperator, leaves: &[PlacedTransaction]
     let mut body = Vec::new();
     items.iter().for_each(|item| item.encode_to(&mut body));
     operator.serve_body(body);
+    // A block is later than the deployment by a second at least.
+    move_time(node(net).rpc(), 2).await;
     let head = node(net).head().await.unwrap();
     let block = Submission {
         number: BlockNumber::FIRST,

@@ -24,5 +24,8 @@ fn a_supervised_program_ends_when_nobody_holds_the_pipe_any_more() {
 #[test]
 fn a_program_that_ends_by_itself_ends_its_supervisor_with_its_code() {
     let mut supervisor = supervise(&["sh", "-c", "exit 7"]).stdin(Stdio::piped()).spawn().unwrap();
+    // Waiting closes the pipe that is left in place, which would end the program too.
+    let held = supervisor.stdin.take();
     assert_eq!(supervisor.wait().unwrap().code(), Some(7));
+    drop(held);
 }

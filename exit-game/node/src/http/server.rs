@@ -25,6 +25,10 @@ use crate::problem::{Code, Problem};
 
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 32 << 10;
+/// With more requests than this at a time, who sent what cannot be answered waits for the refusal, and others go first.
+const BUSY_REQUESTS: i64 = 32;
+/// How long that is: strangers with sixty connections send 2,500 such requests a second, not as many as the processors take.
+const REFUSAL_PAUSE: Duration = Duration::from_millis(25);
 /// How long to wait after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -83,6 +87,9 @@ pub async fn serve<F>(
                 Err(_) => problem(&Problem::new(Code::NotReady, "the server took too long to answer")),
             };
             traffic.answered(response.status().as_u16());
+            if response.status().is_client_error() && traffic.requests_open() > BUSY_REQUESTS {
+                sleep(REFUSAL_PAUSE).await;
+            }
             drop(open);
             Ok::<_, Infallible>(response)
         }

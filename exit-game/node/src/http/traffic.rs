@@ -45,6 +45,11 @@ impl Traffic {
         OpenRequest(self.requests.clone())
     }
 
+    /// Returns how many requests wait for an answer.
+    pub(super) fn requests_open(&self) -> i64 {
+        self.requests.get()
+    }
+
     /// Counts an answer.
     pub(super) fn answered(&self, status: u16) {
         self.responses.get_or_create(&StatusLabel { status }).inc();
