@@ -60,7 +60,7 @@ async fn operator_killed_at_random_moments() {
             let started = Instant::now();
             ready(&world).await;
             slowest = slowest.max(started.elapsed());
-            pause_millis(random.random_range(0..2_000)).await;
+            pause_millis(random.random_range(0..3_000)).await;
         }
         world.kill_operator();
         world.start_operator();
@@ -103,9 +103,9 @@ async fn operator_killed_at_each_named_point() {
         assert!(ended_at(&world, OPERATOR, point) > 0, "{point} is never reached");
     }
     let kills = kill_point::OPERATOR.len() as u32;
-    let points = Counts::take(&mut world, kills, seen).await;
+    let counts = Counts::take(&mut world, kills, seen).await;
     println!("faults: operator: named points {kills}, dropped 1, sent again 1");
-    points.show();
+    counts.show();
     nobody_panicked(&world);
 }
 
@@ -124,12 +124,13 @@ async fn ended(world: &mut World, point: &str) {
 async fn dropped_and_sent_again(world: &mut World) -> Payment {
     let alice = world.people.alice.clone();
     let coin = world.deposit(&alice, ETHER_UNIT).await;
-    world.covered(&coin).await;
+    world.committed(&coin).await;
     world.settled().await;
     let signed = alice.sign(&world.domain(), &[coin], vec![ether(&alice, ETHER_UNIT)]);
     let desk = Desk::of(world);
     let (_, first) = desk.hand_in(&signed).await.expect("the operator answers");
-    // Accepted and not committed: the coin's exit, seen only when its freeze is past, leaves no time.
+    // Accepted and not committed: the coin's exit, seen only when its freeze is past, leaves no time. (Were a submission signed
+    // already, nothing could be dropped before it is dead, and a challenge of the exit would come first.)
     world.kill_operator();
     let exit = world.start_exit(&alice, &coin).await;
     anvil::move_time(world.root.node().rpc(), PERIODS.minimum_exit_period / 2 + PERIODS.granularity()).await;

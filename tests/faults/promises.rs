@@ -27,6 +27,7 @@ pub(crate) struct Counts {
     repeats: u64,
     failures: u64,
     late: usize,
+    signed: usize,
     submissions: usize,
     /// Acknowledged, and not where that was promised.
     lost: Vec<Place>,
@@ -48,7 +49,7 @@ pub(crate) struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kills, blocks, acknowledged, repeats, failures, late, submissions, unlogged, .. } = self;
+        let Self { kills, blocks, acknowledged, repeats, failures, late, signed, submissions, unlogged, .. } = self;
         let [lost, doubled] = [self.lost.len(), self.doubled.len()];
         let [two_roots, not_valid] = [self.two_roots.len(), self.not_valid.len()];
         let [different, refused, broken] = [self.different.len(), self.refused.len(), self.broken.len()];
@@ -58,7 +59,7 @@ impl fmt::Display for Counts {
         )?;
         write!(f, "different answers {different}; repeats {repeats}, unanswered {failures}, refused {refused}, ")?;
         write!(f, "blocks {blocks}, not valid {not_valid}, late {late}, broken receipts {broken}, ")?;
-        write!(f, "submissions landed {submissions}, not logged first {unlogged}")
+        write!(f, "submissions signed {signed}, landed {submissions}, not logged first {unlogged}")
     }
 }
 
@@ -91,6 +92,7 @@ impl Counts {
             broken: payments().filter(|payment| delay(payment) > PERIODS.freeze_delay()).map(place).collect(),
             lost: payments().filter(|payment| !is_kept(payment)).map(place).collect(),
             doubled: places.into_iter().filter(|(_, places)| places.len() > 1).map(|(hash, _)| hash).collect(),
+            signed: intents.len(),
             two_roots: two_roots(world, &intents).await,
             different: seen.different,
             refused: seen.refusals,

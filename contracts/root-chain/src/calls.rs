@@ -14,8 +14,8 @@ use crate::bindings::{EncodeError, Value, encode_call, encode_root_chain_call};
 use crate::client::RootChain;
 use crate::node::{Call, GasLimit};
 
-/// Gas of a start beyond its estimate: by the time that it lands the key that it shared may be gone from the list, so that it
-/// makes a new one, and its hint too, so that it walks over some keys. §5.2.
+/// Gas of a start beyond its estimate: by the time that it lands its key may be a later one, which the list does not have yet
+/// (27,100), with others before it that the hint does not know of (some 2,500 each). §4, §5.2.
 const START_MORE_GAS: u64 = 100_000;
 /// Gas of one `processExits` beside its exits: its own cost, some keys to clear, the bounty's payment.
 const PROCESS_GAS: u64 = 500_000;
