@@ -3,7 +3,6 @@
 //! A handler does what can be done beside others (decoding, recovery, proofs) and leaves every decision to the writer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use plasmid_exit_game::fault::Rule;
@@ -11,7 +10,7 @@ use plasmid_exit_game::output::TxHash;
 use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN};
 use plasmid_exit_game::transaction::BODY_LEN_MAX;
 use plasmid_node::chain::SharedChain;
-use plasmid_node::http::{Response, body, json_body, respond};
+use plasmid_node::http::{Response, body, json_body, refusing, respond};
 use plasmid_node::problem::{Code, Problem};
 use plasmid_node::wire::{self, Answer, Submission};
 use tokio::sync::Semaphore;
@@ -29,8 +28,6 @@ use crate::writer::{Answered, QueueError, WriterHandle};
 pub const BATCH_ITEMS_MAX: usize = 1_000;
 /// Transactions of a batch that are recovered before others have their turn: a flood of batches must not keep out a payment.
 const TURN_ITEMS: usize = 32;
-/// How long the answer to a batch is kept back for each forgery in it: a hundred times what its signature took.
-const FORGERY_PAUSE: Duration = Duration::from_millis(4);
 /// Most bytes of a JSON submission: the longest body and signature in hex, and room for spaces and names.
 const JSON_LEN_MAX: usize = 2 * (BODY_LEN_MAX + SIGNATURE_LEN) + 1_024;
 
@@ -76,7 +73,10 @@ impl Api {
             .and(warp::post())
             .and(api.clone())
             .and(body(batch_len_max(BATCH_ITEMS_MAX)))
-            .then(|api: Self, request: Result<Bytes, Problem>| async move { respond(api.submit_batch(request).await) });
+            .then(|api: Self, request: Result<Bytes, Problem>| async move {
+                let answers = api.submit_batch(request).await;
+                refusing(answers.as_deref().map_or(0, count_forged), respond(answers))
+            });
         let fees = warp::path!("v1" / "fees")
             .and(warp::get())
             .and(api)
@@ -114,9 +114,7 @@ impl Api {
                 })
                 .await;
             if turn.is_empty() {
-                let answers = self.answer(items).await;
-                tokio::time::sleep(forgery_pause(&answers)).await;
-                return Ok(answers);
+                return Ok(self.answer(items).await);
             }
             items.extend(turn);
         }
@@ -208,11 +206,10 @@ impl Api {
     }
 }
 
-/// Returns how long the answer to a batch of forgeries is kept back. A wallet's mistakes are never so many.
-fn forgery_pause(answers: &[Answer<wire::Accepted>]) -> Duration {
-    let is_forged = |answer: &&Answer<wire::Accepted>| matches!(answer, Answer::Problem(problem) if matches!(problem.code, Code::NotCanonical | Code::BadSignature));
-    let forged = answers.iter().filter(is_forged).count();
-    if forged < TURN_ITEMS { Duration::ZERO } else { FORGERY_PAUSE.saturating_mul(forged as u32) }
+/// Counts what nobody signed, or what is no transaction. The others may be honest: they depend on the state.
+fn count_forged(answers: &[Answer<wire::Accepted>]) -> usize {
+    let is_forged = |problem: &Problem| matches!(problem.code, Code::NotCanonical | Code::BadSignature);
+    answers.iter().filter(|answer| matches!(answer, Answer::Problem(problem) if is_forged(problem))).count()
 }
 
 fn queue_problem(error: QueueError) -> Problem {

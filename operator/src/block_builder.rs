@@ -44,6 +44,8 @@ fn seal_all(chain: &SharedChain) -> bool {
 
 /// Writes the bodies of final blocks after `archived` and returns the last that is in the archive.
 fn archive_final(chain: &SharedChain, mut archived: BlockNumber) -> Result<BlockNumber, ArchiveFinalError> {
+    // What a reorganisation took back is archived again when it is final again.
+    archived = archived.min(read(chain).final_block());
     loop {
         let (number, body, archive) = {
             let chain = read(chain);
@@ -54,7 +56,15 @@ fn archive_final(chain: &SharedChain, mut archived: BlockNumber) -> Result<Block
             let Some(body) = chain.body(number) else { return Ok(archived) };
             (number, body, chain.archive().clone())
         };
-        archive.write(number, &body.bytes()?)?;
+        let bytes = body.bytes()?;
+        match archive.write(number, &bytes) {
+            // A block's that a reorganisation unmade, and that lost a transaction before it was final again; or damaged.
+            Err(ArchiveError::OtherBytes { .. }) => {
+                archive.remove(number)?;
+                archive.write(number, &bytes)?;
+            }
+            written => written?,
+        }
         write(chain).archived(number);
         archived = number;
     }

@@ -7,7 +7,7 @@
 use alloy_primitives::B256;
 use plasmid_exit_game::game::Game;
 use plasmid_exit_game::position::BlockNumber;
-use plasmid_node::chain::SealedBlock;
+use plasmid_node::chain::{ROOT_UNDO_MAX, SealedBlock};
 
 use crate::journal::Intent;
 
@@ -61,11 +61,9 @@ pub enum Waiting {
     TooLate,
     /// It spends a coin whose exit has just been ended: a reorganisation could bring the exit back, and its freeze with it.
     FreedNotFinal,
-    /// A reorganisation deeper than finality unmade a block whose content has left memory: its freezes are unknown.
-    ContentGone,
 }
 
-/// The submissions signed for blocks that are not final.
+/// The submissions that have been signed and could land, on this branch of the root chain or another.
 #[derive(Debug, Clone)]
 pub struct Committer {
     finality_depth: u64,
@@ -85,12 +83,11 @@ impl Committer {
         self.intents.push(intent);
     }
 
-    /// Forgets the submissions of final blocks whose time is over too, so that even a reorganisation deeper than finality finds
-    /// those that it could revive.
-    pub fn forget_final(&mut self, game: &Game) {
-        let Some((final_block, final_time)) = game.anchor(self.finality_depth) else { return };
-        let last_final = game.last_block_at(final_block.number);
-        self.intents.retain(|intent| intent.block.number > last_final || intent.not_after >= final_time);
+    /// Forgets the submissions that no reorganisation can revive: their time was over when the oldest root block came that
+    /// can be taken back. However deep one is, finality depth or more, those that it gives another chance are known.
+    pub fn forget_dead(&mut self, game: &Game) {
+        let Some((_, oldest_time)) = game.anchor(ROOT_UNDO_MAX as u64 - 1) else { return };
+        self.intents.retain(|intent| intent.not_after >= oldest_time);
     }
 
     /// Returns the submissions that may still land, or have landed but are not final.

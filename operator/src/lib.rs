@@ -8,7 +8,8 @@
 //! | [`operator`], [`sequencer`], [`committer`] | all decisions, pure: order and drops, what is submitted when |
 //! | [`journal`] | the log of everything promised |
 //! | [`receipts`] | signed receipts and answers, functions of the log |
-//! | [`block_builder`], [`submitter`] | roots and archive; transactions to the root chain |
+//! | [`following`], [`submitter`] | the root chain's steps in; transactions to it |
+//! | [`block_builder`] | roots and archive |
 //! | [`metrics`] | what is counted |
 
 pub mod admission;
@@ -16,6 +17,7 @@ pub mod api;
 pub mod block_builder;
 pub mod committer;
 pub mod config;
+pub mod following;
 pub mod journal;
 pub mod metrics;
 pub mod operator;

@@ -80,10 +80,7 @@ impl Operator {
     /// Draws the consequences of the root block that was connected or disconnected last.
     pub fn observe_root_chain(&mut self, chain: &mut Chain) -> Vec<Record> {
         self.sequencer.observe_deposits(chain);
-        self.committer.forget_final(chain.game());
-        if let Some((anchor, _)) = chain.game().anchor(chain.finality_depth()) {
-            self.sequencer.forget_up_to(chain.game().last_block_at(anchor.number));
-        }
+        self.committer.forget_dead(chain.game());
         if self.is_halted {
             return Vec::new();
         }
@@ -112,7 +109,6 @@ impl Operator {
             Freeze::Never => None,
             Freeze::At(freeze) => Some(freeze),
             Freeze::FreedNotFinal => return Decision::Wait(Waiting::FreedNotFinal),
-            Freeze::Unknown => return Decision::Wait(Waiting::ContentGone),
         };
         let content = |number: BlockNumber| chain.sealed_block(number);
         let decision = self.committer.decide(&block, freeze, content, chain.game(), account);

@@ -5,6 +5,9 @@
 //! the chain is a function of the log and of the deposits that it names. Nobody is told of a decision before its record is
 //! durable.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use plasmid_exit_game::fault::Fault;
 use plasmid_exit_game::game::Game;
 use plasmid_exit_game::ledger::RecoveredTransaction;
@@ -45,8 +48,8 @@ pub struct Sequencer {
     matched: u64,
     /// What the open block holds.
     open: OpenBlock,
-    /// Promises of closed blocks that are not final, in their order.
-    promises: Vec<(BlockNumber, u64)>,
+    /// Promises of closed blocks, final ones too: a reorganisation may take any of them back.
+    promises: BTreeMap<BlockNumber, u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -128,7 +131,7 @@ impl Sequencer {
     /// Returns the state before the first record.
     #[must_use]
     pub fn new(rules: Rules) -> Self {
-        Self { rules, covered: 0, matched: 0, open: OpenBlock::default(), promises: Vec::new() }
+        Self { rules, covered: 0, matched: 0, open: OpenBlock::default(), promises: BTreeMap::new() }
     }
 
     /// Applies a record of the log to `chain`, as the decision behind it did.
@@ -243,14 +246,9 @@ impl Sequencer {
         if self.matched < self.covered {
             return Some(Stop::RootChainReorganised);
         }
-        let waits = self.promises.iter().find(|(number, _)| *number > game.last_block()).map(|(_, by)| *by);
-        let is_late = waits.or(self.open.by).is_some_and(|by| by < game.now());
+        let mut uncommitted = self.promises.range((Bound::Excluded(game.last_block()), Bound::Unbounded));
+        let is_late = uncommitted.next().map(|(_, &by)| by).or(self.open.by).is_some_and(|by| by < game.now());
         is_late.then_some(Stop::RootChainBehind)
-    }
-
-    /// Forgets the promises of blocks up to `number`, which are final.
-    pub fn forget_up_to(&mut self, number: BlockNumber) {
-        self.promises.retain(|(promised, _)| *promised > number);
     }
 
     fn accept_one(
@@ -380,8 +378,6 @@ pub enum Freeze {
     At(u64),
     /// The exit of one was ended in a root block that is not final: what gives counts at the anchor.
     FreedNotFinal,
-    /// The block's content is not at hand.
-    Unknown,
 }
 
 /// Returns when an uncommitted block must have landed.
@@ -390,11 +386,7 @@ pub fn freeze_of_block(chain: &Chain, block: &SealedBlock) -> Freeze {
     let game = chain.game();
     let anchor = game.anchor(chain.finality_depth()).map_or(0, |(at, _)| at.number);
     let transactions = chain.uncommitted_transactions().skip_while(|(place, _)| place.block < block.number);
-    let mut of_block = transactions.take_while(|(place, _)| place.block == block.number).peekable();
-    // A block ends at its last transaction: with places it has at least that one.
-    if block.tx_count != 0 && of_block.peek().is_none() {
-        return Freeze::Unknown;
-    }
+    let of_block = transactions.take_while(|(place, _)| place.block == block.number);
     let mut earliest = Freeze::Never;
     for &id in of_block.flat_map(|(_, transaction)| transaction.transaction.body.inputs()) {
         match (game.freeze_of(id), earliest) {

@@ -1,19 +1,16 @@
 //! The operator as a whole: checks that it may start, joins its parts, and runs them until it is told to stop.
 
 use std::path::Path;
-use std::pin::pin;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use alloy_primitives::{B256, keccak256};
 use anyhow::{Context, Result, anyhow};
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::{Chain, SharedChain};
 use plasmid_node::data_folder::{self, DataFolder, DataFolderError};
-use plasmid_node::http::{Common, EventKind, Events, Limits, ServiceStatus, Traffic, common_routes, serve};
-use plasmid_node::kill_point;
+use plasmid_node::http::{Common, Events, Limits, ServiceStatus, Traffic, common_routes, serve};
 use plasmid_node::settings::ExitCode;
-use plasmid_node::wire::BlockHeads;
 use plasmid_root_chain::account::Account;
 use plasmid_root_chain::client::{Deployment, RootChain};
 use plasmid_root_chain::follower::{Follower, FollowerSettings};
@@ -26,8 +23,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use warp::Filter;
 
 use crate::api::Api;
-use crate::block_builder::{self, read};
+use crate::block_builder;
 use crate::config::Config;
+use crate::following::Following;
 use crate::journal::{FaultPlan, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
@@ -42,8 +40,6 @@ const FINALITY_DEPTH_MAX: u64 = 128;
 const BLOCK_TIME_SAMPLE: u64 = 32;
 /// Events kept for those who listen again.
 const EVENTS_KEPT: usize = 1_024;
-/// Pause after a failure to follow the root chain.
-const FOLLOW_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the operator refuses to run: nothing is broken here, but going on would be unsafe. Exit code 3.
 #[derive(Debug, thiserror::Error)]
@@ -113,7 +109,16 @@ pub async fn run(
     let sender = Sender::new(root_chain.node().clone(), account, sender_settings).await?;
     let submitter =
         Submitter::new(chain.clone(), root_chain.clone(), sender, handle.clone(), metrics.clone(), wake.clone());
-    let follower = Follower::new(root_chain, deployment, &[], FollowerSettings::new(config.finality_depth));
+    let follower = Follower::new(root_chain.clone(), deployment, &[], FollowerSettings::new(config.finality_depth));
+    let following = Following {
+        root_chain,
+        follower,
+        chain: chain.clone(),
+        writer: handle.clone(),
+        metrics,
+        events,
+        wake: wake.clone(),
+    };
 
     let (stop, stopped) = watch::channel(false);
     let (failed, failure) = oneshot::channel();
@@ -132,8 +137,8 @@ pub async fn run(
     ));
     let tasks = [
         tokio::spawn(submitter.run()),
-        tokio::spawn(block_builder::run(chain.clone(), changed, wake.clone())),
-        tokio::spawn(follow(follower, handle.clone(), chain.clone(), metrics, events, wake)),
+        tokio::spawn(block_builder::run(chain.clone(), changed, wake)),
+        tokio::spawn(following.run()),
         tokio::spawn(tick(handle, config.block_interval())),
         tokio::spawn(say_when_ready(health, address)),
     ];
@@ -257,74 +262,6 @@ fn common(
         receipt: Arc::new(move |tx_hash| api.receipt(tx_hash)),
         metrics: Arc::new(registry),
     }
-}
-
-/// Feeds the root chain's steps to the writer, for ever.
-async fn follow(
-    mut follower: Follower,
-    writer: WriterHandle,
-    chain: SharedChain,
-    metrics: Arc<Metrics>,
-    events: Events,
-    wake: Arc<Notify>,
-) {
-    let mut newest = Instant::now();
-    let mut heads = read(&chain).heads();
-    let mut looks = tokio::time::interval(FOLLOW_PAUSE);
-    loop {
-        // A request to the node must not be given up only because it is time to look at the clock.
-        let step = {
-            let mut next = pin!(follower.next());
-            loop {
-                tokio::select! {
-                    step = &mut next => break step,
-                    _ = looks.tick() => heads = report(&chain, &metrics, &events, newest.elapsed(), heads),
-                }
-            }
-        };
-        match step {
-            Ok(step) => {
-                let progress = follower.progress();
-                if writer.follow(step, progress.total.saturating_sub(progress.done)).await.is_err() {
-                    return;
-                }
-                newest = Instant::now();
-                wake.notify_one();
-                heads = report(&chain, &metrics, &events, newest.elapsed(), heads);
-            }
-            Err(error) => {
-                tracing::warn!(%error, source = ?error, "the root chain cannot be followed");
-                tokio::time::sleep(FOLLOW_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Tells metrics and listeners how far the chain has got since `before`, and returns that.
-fn report(
-    chain: &SharedChain,
-    metrics: &Metrics,
-    events: &Events,
-    root_lag: Duration,
-    before: BlockHeads,
-) -> BlockHeads {
-    let (uncommitted, now) = {
-        let chain = read(chain);
-        (chain.uncommitted(), chain.heads())
-    };
-    metrics.set_root_chain_lag(root_lag);
-    metrics.set_child_chain(uncommitted, now.committed);
-    if now.closed > before.closed {
-        events.publish(EventKind::BlockClosed, &now);
-    }
-    if now.committed > before.committed {
-        kill_point::reached("block-landed");
-        events.publish(EventKind::BlockCommitted, &now);
-    }
-    if now.final_ > before.final_ {
-        events.publish(EventKind::BlockFinal, &now);
-    }
-    now
 }
 
 async fn tick(writer: WriterHandle, interval: Duration) {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use plasmid_exit_game::game::GameError;
 use plasmid_exit_game::position::{BlockNumber, Place};
-use plasmid_node::chain::{Chain, SharedChain};
+use plasmid_node::chain::{BodyError, Chain, SharedChain};
 use plasmid_node::kill_point;
 use plasmid_root_chain::follower::Step;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -90,6 +90,7 @@ impl Health {
 enum Message {
     Transactions { requests: Vec<Admitted>, reply: oneshot::Sender<Vec<Answered>>, room: OwnedSemaphorePermit },
     Root { step: Step, blocks_behind: u64, done: oneshot::Sender<()> },
+    Doubt,
     BlockInterval,
     Halt(Halt),
     Decide { account: AccountState, reply: oneshot::Sender<Decision> },
@@ -147,6 +148,15 @@ impl WriterHandle {
         is_done.await.map_err(|_| QueueError::Stopped)
     }
 
+    /// Tells the writer that the root chain's node cannot be believed: nothing is accepted until the next step.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Stopped`].
+    pub async fn doubt(&self) -> Result<(), QueueError> {
+        self.send(Message::Doubt).await
+    }
+
     /// Tells the writer that a block interval is over.
     ///
     /// # Errors
@@ -199,8 +209,8 @@ pub struct Writer {
     /// Told when there may be a block to seal or a body to archive.
     changed: Arc<Notify>,
     queue: mpsc::Receiver<Message>,
-    /// When the last root block came.
-    last_root_block: Instant,
+    /// When the last root block came, unless the node is not believed since.
+    last_root_block: Option<Instant>,
     /// The log's records that wait for deposits which the root chain lacks.
     replay: Option<Replay>,
     /// Why nothing is accepted, as it was told last.
@@ -254,6 +264,12 @@ pub enum WriterError {
     /// The root chain's node contradicts itself.
     #[error("the root chain contradicts itself")]
     Game(#[from] GameError),
+    /// A block that was final must be submitted again, and the archive does not give its body. The log does, at the next
+    /// start.
+    #[error(
+        "a final block that the root chain has lost cannot be read back from the archive; a restart takes it from the log"
+    )]
+    Recall(#[from] BodyError),
     /// More root blocks were taken back than can be undone.
     #[error("the root chain was reorganised deeper than can be undone")]
     TooDeep,
@@ -272,7 +288,7 @@ impl Writer {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let handle = WriterHandle { queue: sender, room: Arc::new(Semaphore::new(TXS_WAITING_MAX)) };
         let replay = Some(Replay { records: Box::new(journal.records()), next: None });
-        let (health, changed, last_root_block) = (Arc::default(), Arc::default(), Instant::now());
+        let (health, changed, last_root_block) = (Arc::default(), Arc::default(), Some(Instant::now()));
         let writer = Self {
             chain,
             operator,
@@ -334,6 +350,7 @@ impl Writer {
                     self.follow(step, blocks_behind, &mut records)?;
                     after.push(After::Root(done));
                 }
+                Message::Doubt => self.last_root_block = None,
                 Message::BlockInterval => {
                     if self.decides() {
                         let chain = self.chain.clone();
@@ -419,7 +436,10 @@ impl Writer {
 
     fn view(&self) -> RootView {
         match self.health.is_at_head.load(Ordering::Acquire) {
-            true => RootView::Head { blind_secs: self.last_root_block.elapsed().as_secs() },
+            true => {
+                let blind_secs = self.last_root_block.map_or(u64::MAX, |last| last.elapsed().as_secs());
+                RootView::Head { blind_secs }
+            }
             false => RootView::Behind,
         }
     }
@@ -438,12 +458,13 @@ impl Writer {
         match step {
             Step::Connect(block) => {
                 chain.connect_root_block(&block)?;
-                self.last_root_block = Instant::now();
+                self.last_root_block = Some(Instant::now());
             }
             Step::Disconnect(at) => {
                 if chain.disconnect_root_block() != Some(at) {
                     return Err(WriterError::TooDeep);
                 }
+                chain.recall_uncommitted()?;
                 tracing::warn!(%at, "the root chain was reorganised");
             }
         }
@@ -545,7 +566,7 @@ impl Writer {
 fn txs_in(message: &Message) -> usize {
     match message {
         Message::Transactions { requests, .. } => requests.len(),
-        Message::Root { .. } | Message::BlockInterval | Message::Halt(_) | Message::Decide { .. } => 0,
+        Message::Root { .. } | Message::Doubt | Message::BlockInterval | Message::Halt(_) | Message::Decide { .. } => 0,
     }
 }
 

@@ -257,6 +257,45 @@ async fn a_covered_deposit_taken_back_stops_the_operator_until_it_returns() {
     );
 }
 
+#[tokio::test]
+async fn a_final_block_taken_back_below_finality_lands_again() {
+    let world = World::honest_with(SHALLOW).await;
+    let (alice, bob) = (&world.people.alice, &world.people.bob);
+    let funds = world.deposit(alice, 100).await;
+    world.covered(&funds).await;
+    let change = world.pay(alice, &[funds], vec![ether(alice, 10); 10]).await;
+    world.committed(&change[0]).await;
+    world.settled().await;
+    mine_blocks(rpc(&world), 64).await;
+    world.settled().await;
+    let archive = world.data_dir("plasmid-operator").join("blocks");
+    for (depth, coin) in DEPTHS[1..].iter().copied().zip(&change) {
+        stop_mining(rpc(&world)).await;
+        world.seen().await;
+        let payment = world.pay(alice, &[*coin], vec![ether(bob, 10)]).await[0];
+        let number = payment.position.block().expect("a child-chain coin");
+        waits(&world, 1).await;
+        mine(rpc(&world)).await;
+        mine_blocks(rpc(&world), depth - 1).await;
+        let body = archive.join(format!("{:012}.body", number.get()));
+        eventually("the block is final and archived", async || body.is_file().then_some(())).await;
+        let committed_to = roots(&world, number).await.expect("the block is committed");
+        reorganise(rpc(&world), depth).await;
+        world.seen().await;
+        assert_eq!(roots(&world, number).await, None, "the block at depth {depth} is gone");
+        go_on_mining(rpc(&world)).await;
+        let landed = eventually("the block lands again", async || roots(&world, number).await).await;
+        assert_eq!(landed, committed_to, "with the same content, after {depth} root blocks were taken back");
+        let again = world.pay(bob, &[payment], vec![ether(bob, 10)]).await[0];
+        world.committed(&again).await;
+        all_is_well(&world).await;
+    }
+    println!(
+        "faults: reorganisations of {:?} root blocks above finality depth 1, each without a final block: 0 lost",
+        &DEPTHS[1..]
+    );
+}
+
 /// Returns the deposit of this amount that the operator knows of, and an output that gives it back.
 async fn own_coin(world: &World, person: &Person, amount: u64) -> (Coin, plasmid_exit_game::output::Output) {
     let found = eventually("the operator knows the deposit", async || {

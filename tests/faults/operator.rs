@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
+use plasmid_exit_game::output::OutputId;
 use plasmid_harness::anvil;
 use plasmid_harness::load::{Desk, Load, Payment};
 use plasmid_harness::people::{Coin, Person};
-use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, ether, eventually};
+use plasmid_harness::world::{ETHER_UNIT, FINALITY_DEPTH, PERIODS, World, ether, eventually};
 use plasmid_node::kill_point;
 use plasmid_node::wire::{Accepted, CoinState};
 use rand::rngs::StdRng;
@@ -106,6 +107,45 @@ async fn operator_killed_at_each_named_point() {
     let counts = Counts::take(&mut world, kills, seen).await;
     println!("faults: operator: named points {kills}, dropped 1, sent again 1");
     counts.show();
+    nobody_panicked(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_submission_signed_before_a_kill_binds_after_it() {
+    let mut world = World::honest().await;
+    let alice = world.people.alice.clone();
+    let coin = world.deposit(&alice, ETHER_UNIT).await;
+    world.committed(&coin).await;
+    world.settled().await;
+    let signed = alice.sign(&world.domain(), &[coin], vec![ether(&alice, ETHER_UNIT)]);
+    let (_, answer) = Desk::of(&world).hand_in(&signed).await.expect("the operator answers");
+    let accepted: Accepted = serde_json::from_slice(&answer).expect("an answer");
+    world.kill_operator();
+    let exit = world.start_exit(&alice, &coin).await;
+    let freeze = PERIODS.freeze_of_standard_exit(exit.key);
+
+    // Shortly before the coin freezes a submission is signed that may land until then; nobody has seen it yet.
+    let rpc = world.root.node().rpc().clone();
+    let now = world.now().await;
+    anvil::move_time(&rpc, freeze - PERIODS.freeze_delay() * 4 / 5 - now).await;
+    anvil::mine_blocks(&rpc, FINALITY_DEPTH).await;
+    anvil::stop_mining(&rpc).await;
+    world.start_operator_with(&[(kill_point::VARIABLE, "intent-recorded")]);
+    ended(&mut world, "intent-recorded").await;
+
+    // Too late for another one. But who has the first can still show it: what it commits to must not be dropped.
+    anvil::forget_waiting(&rpc).await;
+    anvil::mine_at(&rpc, freeze - 1).await;
+    world.start_operator();
+    world.seen().await;
+    eventually("the exit is challenged", || async { (anvil::waiting(&rpc).await != 0).then_some(()) }).await;
+    anvil::go_on_mining(&rpc).await;
+    world.settled().await;
+    let kept = world.operator().transaction(signed.body.hash()).await.expect("it knows what it accepted");
+    // So late that its receipt is broken, but at the promised place.
+    assert!(matches!(kept.state, CoinState::Committed | CoinState::Final), "{:?}", kept.state);
+    let made = world.operator().coin(OutputId::of_output(signed.body.hash(), 0)).await;
+    assert_eq!(made.expect("it knows the coin").position, accepted.positions[0]);
     nobody_panicked(&world);
 }
 

@@ -104,6 +104,16 @@ pub async fn mine(rpc: &Rpc) {
     let _: Value = rpc.read("evm_mine", json!([])).await.expect("anvil makes a block");
 }
 
+/// Makes one root block with this timestamp, which is after the last one's.
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn mine_at(rpc: &Rpc, timestamp: u64) {
+    let _: Value = rpc.read("evm_setNextBlockTimestamp", json!([timestamp])).await.expect("anvil sets its clock");
+    mine(rpc).await;
+}
+
 /// Makes `count` root blocks now, a second apart.
 ///
 /// # Panics
@@ -150,6 +160,15 @@ pub async fn waiting(rpc: &Rpc) -> u64 {
     let pool: Value = rpc.read("txpool_status", json!([])).await.expect("anvil shows its pool");
     let count = pool["pending"].as_str().and_then(|count| u64::from_str_radix(count.trim_start_matches("0x"), 16).ok());
     count.expect("a number in hex")
+}
+
+/// Takes all transactions that wait out of the pool, as if nobody had sent them.
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn forget_waiting(rpc: &Rpc) {
+    let _: Value = rpc.read("anvil_dropAllTransactions", json!([])).await.expect("anvil empties its pool");
 }
 
 /// The pinned anvil itself: npm's launcher would leave it running when killed.

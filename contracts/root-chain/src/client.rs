@@ -158,9 +158,18 @@ impl RootChain {
     ///
     /// [`ReadError`], as for every question.
     pub async fn child_chain(&self) -> Result<ChildChain, ReadError> {
+        self.child_chain_at(At::Head).await
+    }
+
+    /// Returns the same as it was, or will be, at another place of the root chain.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question; nodes forget the states of blocks that are more than 127 below the head.
+    pub async fn child_chain_at(&self, at: At) -> Result<ChildChain, ReadError> {
         let block_number = |fields: &mut Fields| BlockNumber::new(fields.uint()?).ok_or_else(|| fields.out_of_form());
         let time = |fields: &mut Fields| Ok(Some(fields.uint::<u64>()?).filter(|&time| time != 0));
-        self.view("head", &[], |fields| {
+        self.view_at(at, "head", &[], |fields| {
             let mut fields = fields.tuple()?;
             Ok(ChildChain {
                 next_number: block_number(&mut fields)?,
@@ -261,9 +270,19 @@ impl RootChain {
         args: &[Value],
         read: impl FnOnce(&mut Fields) -> Result<T, DecodeError>,
     ) -> Result<T, ReadError> {
+        self.view_at(At::Head, function, args, read).await
+    }
+
+    async fn view_at<T>(
+        &self,
+        at: At,
+        function: &'static str,
+        args: &[Value],
+        read: impl FnOnce(&mut Fields) -> Result<T, DecodeError>,
+    ) -> Result<T, ReadError> {
         let data = encode_root_chain_call(function, args);
         let call = Call { to: Some(self.contract), data, value_wei: U256::ZERO, gas: GasLimit::Estimated };
-        let result: Bytes = self.node.call(None, &call, At::Head).await?;
+        let result: Bytes = self.node.call(None, &call, at).await?;
         let mut fields = decode_root_chain_result(function, &result)?;
         Ok(read(&mut fields)?)
     }

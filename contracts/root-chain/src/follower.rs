@@ -153,6 +153,12 @@ impl Follower {
         }
     }
 
+    /// Forgets the step yielded last, a block that the consumer did not connect: it will be asked for again.
+    pub fn refuse(&mut self) {
+        self.recent.pop_back();
+        self.fetched.clear();
+    }
+
     /// Returns the block connected last: the consumer's head, which a reorganisation may take away.
     #[must_use]
     pub fn head(&self) -> Option<RootRef> {
@@ -186,7 +192,7 @@ impl Follower {
         if head.at == last.at {
             return Ok(Found::Nothing);
         }
-        if head.parent == last.at.hash {
+        if is_next(head, last.at)? {
             return Ok(Found::Next(self.fetch_block(head).await?));
         }
         if head.at.number <= last.at.number {
@@ -396,6 +402,17 @@ pub enum FollowError {
     },
 }
 
+/// Tells whether `head` is the block after `last`. One that skips numbers would make final what is not.
+fn is_next(head: RootHeader, last: RootRef) -> Result<bool, ReadError> {
+    if head.parent != last.hash {
+        Ok(false)
+    } else if head.at.number.checked_sub(1) == Some(last.number) {
+        Ok(true)
+    } else {
+        Err(ReadError::Contradiction { what: "number of the head" })
+    }
+}
+
 /// Joins a block and its logs, if they belong together.
 fn block_of_logs(header: RootHeader, logs: &[Log], contract: Address, before: u64) -> Result<RootBlock, FollowError> {
     let RootHeader { at, parent, timestamp, .. } = header;
@@ -450,6 +467,17 @@ mod tests {
             transaction_hash: B256::ZERO,
             log_index: U64::from(log_index),
             removed: false,
+        }
+    }
+
+    #[test]
+    fn a_head_whose_parent_fits_but_not_its_number_contradicts_itself() {
+        let last = RootRef { number: 8, hash: B256::repeat_byte(8) };
+        assert!(is_next(header(), last).unwrap());
+        assert!(!is_next(header(), RootRef { hash: B256::ZERO, ..last }).unwrap());
+        for number in [0, 7, 9, 10, u64::MAX] {
+            let error = is_next(header(), RootRef { number, ..last }).unwrap_err();
+            assert!(matches!(error, ReadError::Contradiction { .. }), "{number}: {error:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! with [`common_routes`] and hands them to [`serve`], which answers every rejection with a problem.
 
 mod events;
+mod patience;
 mod range;
 mod reply;
 mod routes;
@@ -12,6 +13,7 @@ mod stall;
 mod traffic;
 
 pub use events::{EventKind, Events};
+pub use patience::refusing;
 pub use reply::{Response, body, json, json_body, problem, respond};
 pub use routes::{Common, ServiceStatus, common_routes};
 pub use server::{Limits, serve};

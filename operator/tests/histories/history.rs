@@ -69,6 +69,8 @@ struct Temper {
     exit: f64,
     /// How likely a reorganisation brings back the deposits that it takes.
     return_: f64,
+    /// Whether final blocks leave memory. (A sync each: not in every history.)
+    does_archive: bool,
 }
 
 pub(crate) struct History {
@@ -77,6 +79,8 @@ pub(crate) struct History {
     root: Root,
     people: Vec<Person>,
     archive: Archive,
+    /// Final blocks up to this one are in the archive.
+    archived: BlockNumber,
     periods: Periods,
     finality_depth: u64,
     depth: Depth,
@@ -116,6 +120,7 @@ impl History {
             pause: one_of([0.01, 0.05, 0.2]),
             exit: one_of([0.02, 0.15, 0.4]),
             return_: one_of([0.3, 0.7, 1.0]),
+            does_archive: depth == Depth::BeyondFinality && rng.random_bool(0.2),
         };
         let mut history = Self {
             temper,
@@ -123,6 +128,7 @@ impl History {
             root: Root::new(periods, &people),
             people,
             archive: archive.clone(),
+            archived: BlockNumber::ZERO,
             periods,
             finality_depth,
             depth,
@@ -253,6 +259,7 @@ impl History {
         let common = self.seen.iter().zip(&branch).take_while(|(seen, block)| **seen == block.at.hash).count();
         for _ in common..self.seen.len() {
             self.chain.disconnect_root_block().expect("no reorganisation is so deep");
+            self.chain.recall_uncommitted().unwrap();
             self.observe();
         }
         self.seen.truncate(common);
@@ -358,6 +365,24 @@ impl History {
         if let Some(number) = self.chain.disagreement().filter(|&number| self.chain.sealed_block(number).is_some()) {
             panic!("the root chain has another block {number}");
         }
+        if self.temper.does_archive {
+            self.archive();
+        }
+    }
+
+    /// The bodies of final blocks leave memory.
+    fn archive(&mut self) {
+        let last = self.chain.final_block();
+        self.archived = self.archived.min(last);
+        while let Some(number) = self.archived.next().filter(|&number| number <= last) {
+            let Some(body) = self.chain.body(number) else { return };
+            let bytes = body.bytes().unwrap();
+            // What other histories have left there.
+            self.archive.remove(number).unwrap();
+            self.archive.write(number, &bytes).unwrap();
+            self.chain.archived(number);
+            self.archived = number;
+        }
     }
 
     fn submit(&mut self) {
@@ -418,6 +443,7 @@ impl History {
         // What was signed but not broadcast is so no more.
         self.operator = Operator::new(self.rules, self.finality_depth);
         self.chain = Chain::new(self.periods, self.finality_depth, self.archive.clone());
+        self.archived = BlockNumber::ZERO;
         self.seen.clear();
         for state in &self.root.branch {
             self.chain.connect_root_block(&state.block).unwrap();

@@ -77,6 +77,7 @@ impl Story {
         for _ in 0..count {
             self.root.pop();
             self.chain.disconnect_root_block().unwrap();
+            self.chain.recall_uncommitted().unwrap();
             self.observe();
         }
     }
@@ -146,6 +147,15 @@ impl Story {
                 intent
             }
             decision => panic!("{decision:?}"),
+        }
+    }
+
+    /// Puts the bodies of final blocks into the archive, out of memory.
+    fn archive(&mut self) {
+        for number in (1..=self.chain.final_block().get()).filter_map(BlockNumber::new) {
+            let body = self.chain.body(number).unwrap().bytes().unwrap();
+            self.chain.archive().write(number, &body).unwrap();
+            self.chain.archived(number);
         }
     }
 
@@ -371,6 +381,119 @@ fn a_deposit_lost_beyond_finality_stops_it_until_the_same_one_returns() {
     story.quiet_blocks(10, 5);
     let next = story.payment(&[output_of(&payment, 0)], &[10]);
     assert_eq!(story.send(&next), stopped);
+}
+
+#[test]
+fn a_final_block_that_a_reorganisation_takes_back_is_submitted_again() {
+    let mut story = Story::begin();
+    let coin = story.deposit(10).output_id();
+    story.quiet_blocks(DEPTH, 5);
+    let payment = story.payment(&[coin], &[10]);
+    story.send(&payment);
+    story.close();
+    let intent = story.sign(0);
+    story.land(&intent.block);
+    story.quiet_blocks(DEPTH, 5);
+    story.archive();
+
+    story.take_back(2 * (DEPTH as usize + 1));
+    assert_eq!(story.state_of(output_of(&payment, 0)), CoinState::Accepted);
+    story.quiet_blocks(DEPTH + 1, 5);
+    let again = story.sign(0);
+    assert_eq!(again.block, intent.block);
+    assert!(story.root.contains(&again.anchor) && !story.root.contains(&intent.anchor), "its anchor is gone");
+    assert!(again.not_after > story.now);
+    let next = story.payment(&[output_of(&payment, 0)], &[10]);
+    let behind = Outcome::Refused(Refusal::Stopped(Stop::RootChainBehind));
+    assert_eq!(story.send(&next), behind, "its promise is late");
+    assert_eq!(story.send(&payment), Outcome::Repeated(place(1, 0)));
+    story.land(&again.block);
+    assert_eq!(story.chain.disagreement(), None);
+    assert_eq!(story.send(&next), Outcome::Accepted(place(2, 0)));
+}
+
+#[test]
+fn a_final_block_without_its_deposit_waits_for_it() {
+    let mut story = Story::begin();
+    let deposit = story.deposit(10);
+    story.close();
+    let intent = story.sign(0);
+    story.land(&intent.block);
+    story.quiet_blocks(DEPTH, 5);
+    story.archive();
+
+    story.take_back(2 * (DEPTH as usize + 1));
+    story.quiet_blocks(9, 5);
+    let payment = story.payment(&[deposit.output_id()], &[10]);
+    assert_eq!(story.send(&payment), Outcome::Refused(Refusal::Stopped(Stop::RootChainReorganised)));
+    assert_eq!(story.decide(0), Decision::Wait(Waiting::NothingToSubmit));
+    story.root_block(5, vec![RootEvent::Deposited(deposit)]);
+    assert_eq!(story.send(&payment), Outcome::Accepted(place(2, 0)));
+    assert_eq!(story.decide(0), Decision::Wait(Waiting::DepositsNotAtAnchor));
+    story.quiet_blocks(DEPTH, 5);
+    assert_eq!(story.sign(0).block, intent.block);
+}
+
+#[test]
+fn a_final_block_taken_back_loses_what_freezes_before_it_lands_again() {
+    let mut story = Story::begin();
+    let (deposit, other) = (story.deposit(10), story.deposit(5));
+    let kept = story.payment(&[other.output_id()], &[5]);
+    let doomed = story.payment(&[deposit.output_id()], &[10]);
+    story.send_all(vec![kept.clone(), doomed.clone()]);
+    story.close();
+    let intent = story.sign(0);
+    story.land(&intent.block);
+    story.quiet_blocks(DEPTH, 5);
+    story.archive();
+
+    story.take_back(DEPTH as usize + 1);
+    let freeze = story.exit(&deposit);
+    let mut records = Vec::new();
+    while story.now < freeze {
+        records.extend(story.quiet_blocks(1, 20));
+    }
+    assert_eq!(records, [Record::Dropped(vec![place(1, 1)])]);
+    assert_eq!(story.state_of(output_of(&doomed, 0)), CoinState::Dropped);
+    story.seal();
+    let without = story.sign(0);
+    assert_eq!((without.block.number, without.block.tx_count), (BlockNumber::FIRST, 1));
+    story.land(&without.block);
+    assert_eq!(story.chain.disagreement(), None);
+}
+
+#[test]
+fn no_reorganisation_revives_a_submission_beside_one_with_other_roots() {
+    let mut story = Story::begin();
+    let deposit = story.deposit(10);
+    let payment = story.payment(&[deposit.output_id()], &[10]);
+    story.send(&payment);
+    story.close();
+    let freeze = story.exit(&deposit);
+    while story.now + 12 < freeze {
+        story.quiet_blocks(1, 4);
+    }
+    let intent = story.sign(0);
+    assert_eq!(intent.not_after, freeze, "it lands in the last moment");
+    story.land(&intent.block);
+    story.quiet_blocks(2 * DEPTH, 5);
+    story.archive();
+
+    // Back to the moment of the signature, and on to the freeze: until then the signed one can land.
+    story.take_back(2 * DEPTH as usize + 1);
+    story.now = story.chain.game().now();
+    let mut final_times = vec![story.now; DEPTH as usize];
+    loop {
+        let records = story.quiet_blocks(1, 2);
+        final_times.push(story.now);
+        if final_times[final_times.len() - 1 - DEPTH as usize] > intent.not_after {
+            assert_eq!(records, [Record::Dropped(vec![place(1, 0)])], "dead at finality depth");
+            break;
+        }
+        assert_eq!(records, []);
+    }
+    story.seal();
+    assert_eq!(story.sign(0).block.tx_count, 0);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use plasmid_exit_game::output::TxHash;
 use plasmid_exit_game::position::{BlockNumber, Place, TxIndex};
 
 use super::block::{Block, Content, Stage};
-use super::{AcceptError, Chain, CoverError, DropError, Dropped, Sealed, Unsealed, index_of, number_at, placed};
+use super::{
+    AcceptError, BodyError, Chain, CoverError, DropError, Dropped, Sealed, Unsealed, index_of, number_at, placed,
+};
 
 impl Chain {
     /// Opens the next block if none is open, and returns the number of the open one.
@@ -111,6 +113,20 @@ impl Chain {
     /// not.
     pub fn set_submitted(&mut self, number: BlockNumber) {
         self.submitted = number;
+    }
+
+    /// Takes archived blocks back into memory that are committed no more, after a reorganisation deeper than finality: an
+    /// operator submits them again, and may have to drop from them.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyError`] if the archive cannot give one; it, and those after it, stay there.
+    pub fn recall_uncommitted(&mut self) -> Result<(), BodyError> {
+        let committed = usize::try_from(self.game.last_block().get()).unwrap_or(usize::MAX);
+        for (index, block) in self.blocks.iter_mut().enumerate().skip(committed) {
+            block.content = Content::Memory(block.leaves(number_at(index), &self.archive)?);
+        }
+        Ok(())
     }
 
     /// Drops the transactions `hashes` and all their descendants (§3.1): empty leaves take their places, the ledger is as if

@@ -359,13 +359,25 @@ fn what_is_archived_is_answered_from_disk_and_damage_is_told() {
 
     let mut damaged = bytes.to_vec();
     damaged[40] ^= 1;
-    std::fs::write(story.folder.path().join("000000000002.body"), damaged).unwrap();
+    let path = story.folder.path().join("000000000002.body");
+    std::fs::write(&path, damaged).unwrap();
     assert!(matches!(body.bytes(), Err(BodyError::Archive { source: ArchiveError::Damaged { .. }, .. })));
     assert!(matches!(body.inclusion(index), Err(BodyError::Archive { .. })));
     let coins = story.chain.ledger().coins().count();
     assert!(story.chain.revert_block().is_err());
+    assert!(story.chain.recall_uncommitted().is_err());
     assert_eq!(story.chain.ledger().coins().count(), coins);
     assert!(story.chain.coin(ids[5]).is_some());
+
+    std::fs::write(&path, bytes).unwrap();
+    story.chain.recall_uncommitted().unwrap();
+    assert_eq!(story.chain.transaction(hash).unwrap().read().unwrap(), inclusion.transaction);
+    let uncommitted: Vec<_> = story.chain.uncommitted_transactions().map(|(place, _)| place.block).collect();
+    assert_eq!(uncommitted, [number(2); 2]);
+    assert!(story.chain.drop_transactions(&[hash]).is_ok());
+    story.seal();
+    story.commit();
+    check(&story.chain);
 }
 
 #[test]

@@ -86,11 +86,13 @@ impl Chain {
         }
     }
 
-    /// Notes that the archive has the block's body, which leaves memory.
+    /// Notes that the archive has the block's body, which leaves memory if it is committed.
     ///
-    /// An operator archives final blocks only: what may still be dropped stays in memory.
+    /// An operator archives final blocks only: what may still be dropped stays in memory, or comes back to it
+    /// ([`Self::recall_uncommitted`]).
     pub fn archived(&mut self, number: BlockNumber) {
-        if let Some(block) = index_of(number).and_then(|index| self.blocks.get_mut(index))
+        if number <= self.game.last_block()
+            && let Some(block) = index_of(number).and_then(|index| self.blocks.get_mut(index))
             && matches!(block.stage, Stage::Sealed(_))
         {
             block.content = Content::Archived;

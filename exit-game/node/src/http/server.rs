@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -18,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use warp::{Filter, Rejection};
 
 use super::Response;
+use super::patience::{Crowd, Patience};
 use super::reply::{problem, rejected};
 use super::stall::Stalling;
 use super::traffic::{Connections, Traffic};
@@ -25,10 +28,8 @@ use crate::problem::{Code, Problem};
 
 /// Most bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 32 << 10;
-/// With more requests than this at a time, who sent what cannot be answered waits for the refusal, and others go first.
-const BUSY_REQUESTS: i64 = 32;
-/// How long that is: strangers with sixty connections send 2,500 such requests a second, not as many as the processors take.
-const REFUSAL_PAUSE: Duration = Duration::from_millis(25);
+/// With more requests than this at a time there is a crowd.
+const CROWD: i64 = 32;
 /// How long to wait after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -76,7 +77,7 @@ pub async fn serve<F>(
 {
     let service = TowerToHyperService::new(warp::service(routes.recover(rejected).unify()));
     let connections = Arc::new(Connections::new(traffic.clone()));
-    let service = service_fn(move |request| {
+    let answer = move |request: Request<Incoming>, patience: Arc<Patience>| {
         let (traffic, open) = (traffic.clone(), traffic.request());
         let answer = AssertUnwindSafe(service.call(request)).catch_unwind();
         async move {
@@ -87,13 +88,16 @@ pub async fn serve<F>(
                 Err(_) => problem(&Problem::new(Code::NotReady, "the server took too long to answer")),
             };
             traffic.answered(response.status().as_u16());
-            if response.status().is_client_error() && traffic.requests_open() > BUSY_REQUESTS {
-                sleep(REFUSAL_PAUSE).await;
+            let crowd = if traffic.requests_open() > CROWD { Crowd::Many } else { Crowd::Few };
+            let pause = patience.pause_before(&response, crowd);
+            // A sleep of no time at all takes up to a millisecond.
+            if !pause.is_zero() {
+                sleep(pause).await;
             }
             drop(open);
             Ok::<_, Infallible>(response)
         }
-    });
+    };
 
     let (closing, closed) = watch::channel(());
     let room = Arc::new(Semaphore::new(limits.connections_max));
@@ -105,8 +109,9 @@ pub async fn serve<F>(
         };
         let (stream, permit) = accepted;
         let connected = connections.add();
-        let (service, mut closed) = (service.clone(), closed.clone());
+        let (answer, patience, mut closed) = (answer.clone(), Arc::new(Patience::default()), closed.clone());
         tokio::spawn(async move {
+            let service = service_fn(move |request| answer(request, patience.clone()));
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEAD_BYTES_MAX);
             let socket = TokioIo::new(Stalling::new(stream, connected.peer().clone(), limits.stall_timeout));

@@ -24,7 +24,7 @@ pub struct Evidence {
     /// The contract.
     #[serde(with = "form")]
     pub contract: Address,
-    /// The root block at which it was exported.
+    /// The root block, at finality depth, as of which it was exported.
     pub exported_at: RootBlock,
     /// The coins.
     pub coins: Vec<EvidenceCoin>,
