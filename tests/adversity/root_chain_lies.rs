@@ -183,6 +183,33 @@ async fn a_node_that_comes_back_on_another_chain_is_not_followed() {
 }
 
 #[tokio::test]
+async fn a_node_that_leaves_out_logs_is_not_believed() {
+    let (world, proxies) = proxied().await;
+    let (alice, bob) = (&world.people.alice, &world.people.bob);
+    let mut coins = change(&world, alice, 48).await.into_iter();
+    for round in 1..=2 {
+        proxies[0].set(Mischief::Lie { method: "eth_getLogs", result: json!([]) });
+        let left_out = world.deposit(bob, 7).await;
+        let began = Instant::now();
+        while paid(&world, alice, &coins.next().expect("one for each try"), bob).await != Err(Code::RootChainBehind) {
+            assert!(began.elapsed() < MARGIN, "still accepting after {:?}", began.elapsed());
+            tokio::time::sleep(MARGIN / 16).await;
+        }
+        let stopped = began.elapsed();
+        let log = world.log("plasmid-operator");
+        assert!(log.lines().any(|line| line.contains("ERROR") && line.contains("logs")), "loudly: {log}");
+
+        proxies[0].set(Mischief::None);
+        world.covered(&left_out).await;
+        let again = world.deposit(bob, 7).await;
+        world.covered(&again).await;
+        assert_eq!(paid(&world, bob, &left_out, alice).await, Ok(()));
+        nothing_is_wrong(&world, "logs left out").await;
+        println!("faults: {round}. deposit left out of the logs: stopped after {stopped:?}, then whole again");
+    }
+}
+
+#[tokio::test]
 async fn blindness_is_said_in_time_and_what_was_missed_is_made_up_for() {
     let (world, proxies) = proxied().await;
     let (mallory, bob) = (&world.people.mallory, &world.people.bob);
@@ -249,6 +276,7 @@ async fn what_a_cheat_commits_while_the_watcher_is_misled_is_found_and_nothing_e
     // Misled before the block is committed, or when it is known and its body asked for in vain.
     let mischiefs = [
         (Misled::Before, Mischief::HeadForged(10_000)),
+        (Misled::Later, Mischief::HeadForged(10_000)),
         (Misled::Later, Mischief::HeadAhead(1_000)),
         (Misled::Before, Mischief::HeadBehind(5)),
         (Misled::Before, Mischief::Reorder),

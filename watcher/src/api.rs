@@ -275,16 +275,25 @@ fn timeline(shared: &Shared, id: &str) -> Result<List<CoinMoment>, Problem> {
     }
 }
 
-/// Everything that the exit of one coin needs. Reads the archive.
+/// Everything that the exit of one coin needs, as of the anchor: a reorganisation would stale the rest. Reads the archive.
 fn evidence(shared: &Shared, id: &str) -> Result<Evidence, Problem> {
     let id = output_id(id)?;
     let (body, coin, unspent, exported_at) = {
         let chain = shared.chain();
         let coin = chain.coin(id).ok_or_else(|| not_found(format!("coin {id} was made in no valid block")))?;
-        // A coin that is spent, or made after the newest block, has none.
-        let unspent = chain.unspent(id, BlockChoice::LATEST).ok();
-        let at = chain.game().at().ok_or_else(|| Problem::new(Code::NotReady, "no root block was seen yet"))?;
-        (coin.position.block().and_then(|block| chain.body(block)), coin, unspent, at)
+        let not_final = || Problem::new(Code::NotReady, format!("coin {id} is not at finality depth yet"));
+        let (anchor, _) = chain.game().anchor(chain.finality_depth()).ok_or_else(not_final)?;
+        let is_final = match coin.position.kind() {
+            PositionKind::Deposit(nonce) => nonce < chain.game().deposit_count_at(anchor.number),
+            PositionKind::Output(place, _) => place.block <= chain.final_block(),
+        };
+        if !is_final {
+            return Err(not_final());
+        }
+        let last = chain.final_block().min(chain.verified_block());
+        // A coin that is spent, or that no block covers, has none.
+        let unspent = chain.unspent(id, BlockChoice::Number(last)).ok();
+        (coin.position.block().and_then(|block| chain.body(block)), coin, unspent, anchor)
     };
     let (deposit, made) = match coin.position.kind() {
         PositionKind::Deposit(nonce) => (Some(DepositNonce { nonce }), None),

@@ -23,7 +23,7 @@ const UNANSWERED_ALARMING: u32 = 3;
 #[derive(Debug)]
 pub struct Fetching {
     servers: Servers,
-    /// With the root-chain time at which each attempt began.
+    /// With the anchor's time when each attempt began.
     attempts: JoinSet<(u64, Attempt)>,
     asked: BTreeMap<BlockNumber, Asked>,
 }
@@ -66,8 +66,8 @@ impl Fetching {
         self.asked.retain(|&number, asked| asked.reserved.is_some() || number <= last);
     }
 
-    /// Waits for the end of an attempt, and returns the root-chain time at which it began; for ever if none is under way. May
-    /// be dropped while it waits.
+    /// Waits for the end of an attempt, and returns it with the anchor's time when it began; for ever if none is under way.
+    /// May be dropped while it waits.
     pub async fn next(&mut self) -> (u64, Attempt) {
         match self.attempts.join_next().await {
             Some(ended) => ended.expect("fetching a body does not panic"),

@@ -16,13 +16,18 @@ use crate::finding::{Finding, Withholding};
 use crate::history::BlockRecord;
 
 impl Judge {
-    /// Notes that the body is being asked for, and returns the root-chain time at which this attempt begins.
+    /// Notes that the body is being asked for, and returns the time of the anchor at which this attempt begins.
     pub fn ask(&mut self, number: BlockNumber) -> u64 {
-        let now = self.chain().game().now();
+        let (now, anchor_time) = {
+            let chain = self.chain();
+            let anchor = chain.game().anchor(chain.finality_depth());
+            (chain.game().now(), anchor.map_or(0, |(_, timestamp)| timestamp))
+        };
         if let Some(missing) = self.missing.get_mut(&number) {
-            missing.asked_at.get_or_insert(now);
+            // Never later than now: the head of the first asking may be gone, and have lied about the time.
+            missing.asked_at = Some(missing.asked_at.map_or(now, |asked_at| asked_at.min(now)));
         }
-        now
+        anchor_time
     }
 
     /// Takes in a body, or as much of it as a server has.
@@ -57,8 +62,11 @@ impl Judge {
         self.take_leaves(header, leaves, missing.asked_at.unwrap_or(now))
     }
 
-    /// Notes that an attempt to get the body, which began at root-chain time `began_at`, failed with every server; marks the
-    /// block as withheld if its time was over then. §3.
+    /// Notes that an attempt to get the body, which began when the anchor's time was `began_at`, failed with every server;
+    /// marks the block as withheld if its time was over then. §3.
+    ///
+    /// The mark is for good, and a head may be gone the next moment or be a lie: hence the anchor's time. That is at most F/2
+    /// behind the head's, which leaves the time to act that §7 asks for: less than MEP/2 − F − grace from one look to the next.
     ///
     /// # Errors
     ///
@@ -74,6 +82,7 @@ impl Judge {
         let commitment = header.commitment();
         let known = self.history().record(number).filter(|record| record.commitment == commitment).cloned();
         let mut record = known.clone().unwrap_or_else(|| BlockRecord::new(commitment, asked_at));
+        record.asked_at = record.asked_at.min(asked_at);
         let is_late = began_at > header.timestamp.max(record.asked_at).saturating_add(grace);
         // A body that was served once and that we lost is our fault.
         if is_late && !record.is_served && record.finding.mark().is_none() {

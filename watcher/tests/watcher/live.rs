@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -9,31 +10,30 @@ use plasmid_exit_game::block::Header;
 use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::Deposit;
 use plasmid_exit_game::position::Position;
-use plasmid_node::wire::{Block, List, Verdict};
-use plasmid_root_chain::account::Account;
+use plasmid_harness::anvil;
+use plasmid_harness::proxy::{Mischief, Proxy};
+use plasmid_harness::world::{PERIODS, World};
+use plasmid_node::client::ClientError;
+use plasmid_node::problem::Code;
+use plasmid_node::wire::evidence::Evidence;
+use plasmid_node::wire::{Block, List, Status, Verdict};
 use plasmid_root_chain::calls::{InclusionProof, Submission};
-use plasmid_root_chain::client::{Deployment, RootChain};
-use plasmid_root_chain::events::decode_event;
-use plasmid_root_chain::node::{Call, GasLimit, Landed};
+use plasmid_root_chain::node::{Call, GasLimit};
 use plasmid_root_chain::sender::Sender;
 use plasmid_watcher::alarms::AlarmKind;
 use plasmid_watcher::api::{CoinMoment, ExitAnswer, ExitState, Obligation};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::anvil::{Anvil, KEYS};
 use crate::child_chain::{Built, ChildChain, Coin, Person, Preimage, deposit_coin, made, pay, preimage};
 use crate::program::{Bodies, Watcher};
-use crate::proxy::{Lie, Proxy};
-use crate::world::PERIODS;
 
 /// A thousandth of an ether: more than an exit costs.
 const FINNEY: u128 = 1_000_000_000_000_000;
 
 /// A deployment, its operator and its people.
-struct Live<'a> {
-    anvil: &'a Anvil,
-    root_chain: RootChain,
-    deployment: Deployment,
+struct Live {
+    world: World,
     operator: Sender,
     chain: ChildChain,
     bodies: Bodies,
@@ -43,28 +43,30 @@ struct Live<'a> {
     bob: Person,
 }
 
-impl<'a> Live<'a> {
-    async fn start(anvil: &'a Anvil) -> Self {
-        let (root_chain, deployment) = anvil.deploy().await;
+impl Live {
+    async fn start() -> Self {
+        let world = World::bare().await;
         let bodies = Bodies::default();
-        let server = bodies.serve().await;
         Self {
-            anvil,
-            root_chain,
-            deployment,
-            operator: anvil.sender(0).await,
-            chain: ChildChain::new(deployment.domain()),
+            operator: world.sender(&world.people.operator).await,
+            chain: ChildChain::new(world.domain()),
+            server: bodies.serve().await,
             bodies,
-            server,
             data: tempfile::tempdir().unwrap(),
-            alice: Person::from_hex(KEYS[2]),
-            bob: Person::from_hex(KEYS[3]),
+            alice: Person::from_hex(world.people.alice.key),
+            bob: Person::from_hex(world.people.bob.key),
+            world,
         }
     }
 
+    /// A watcher that keeps its data in this folder.
+    fn command_at(&self, root_url: &str, data: &Path) -> std::process::Command {
+        let contract = self.world.deployment.contract.to_checksum(None);
+        Watcher::command(root_url, &contract, &self.server, data)
+    }
+
     fn command(&self) -> std::process::Command {
-        let contract = self.deployment.contract.to_checksum(None);
-        let mut command = Watcher::command(&self.anvil.url, &contract, &self.server, self.data.path());
+        let mut command = self.command_at(self.world.anvil.url(), self.data.path());
         command.args(["--finality-depth", "3"]);
         command
     }
@@ -72,17 +74,17 @@ impl<'a> Live<'a> {
     /// Starts a watcher that has an account.
     fn watcher(&self) -> Watcher {
         let mut command = self.command();
-        command.args(["--unsafe-private-key", KEYS[1]]);
+        command.args(["--unsafe-private-key", self.world.people.watcher.key]);
         Watcher::start(&mut command)
     }
 
-    fn events(&self, landed: &Landed) -> Vec<RootEvent> {
-        landed.logs.iter().map(|log| decode_event(self.deployment.contract, log).unwrap()).collect()
+    async fn reorganise(&self, depth: u64) {
+        anvil::reorganise(self.world.root.node().rpc(), depth).await;
     }
 
     async fn deposit(&self, amount: u128) -> Deposit {
-        let landed = self.operator.send(&self.root_chain.deposit(self.alice.address(), amount)).await.unwrap();
-        match self.events(&landed)[..] {
+        let landed = self.operator.send(&self.world.root.deposit(self.alice.address(), amount)).await.unwrap();
+        match self.world.events(&landed)[..] {
             [RootEvent::Deposited(deposit)] => deposit,
             ref events => panic!("{events:?}"),
         }
@@ -90,9 +92,9 @@ impl<'a> Live<'a> {
 
     async fn commit(&self, built: &Built) -> Header {
         // A trial of the call runs at the head's time, which must be later than the last block's.
-        let last = self.root_chain.child_chain().await.unwrap().last_timestamp;
+        let last = self.world.root.child_chain().await.unwrap().last_timestamp;
         let anchor = loop {
-            let head = self.root_chain.node().head().await.unwrap();
+            let head = self.world.root.node().head().await.unwrap();
             if head.timestamp > last {
                 break head;
             }
@@ -101,8 +103,8 @@ impl<'a> Live<'a> {
         let Header { number, tx_root, utxo_root, tx_count, deposit_count, .. } = built.header;
         let (anchor, not_after) = (anchor.at, anchor.timestamp + 60);
         let submission = Submission { number, tx_root, utxo_root, tx_count, deposit_count, anchor, not_after };
-        let landed = self.operator.send(&self.root_chain.submit_block(&submission)).await.unwrap();
-        match self.events(&landed)[..] {
+        let landed = self.operator.send(&self.world.root.submit_block(&submission)).await.unwrap();
+        match self.world.events(&landed)[..] {
             [RootEvent::BlockSubmitted(header)] => header,
             ref events => panic!("{events:?}"),
         }
@@ -125,10 +127,10 @@ impl<'a> Live<'a> {
 
     /// Alice exits the deposit that she has spent.
     async fn start_theft(&self, deposit: &Deposit) {
-        let alice = self.anvil.sender(2).await;
-        let bond = self.deployment.bonds.exit_bond_wei;
+        let alice = self.world.sender(&self.world.people.alice).await;
+        let bond = self.world.deployment.bonds.exit_bond_wei;
         // An estimate made under a key that is listed is too low for one that is not.
-        let call = self.root_chain.start_standard_exit_of_deposit(deposit, 0, bond);
+        let call = self.world.root.start_standard_exit_of_deposit(deposit, 0, bond);
         alice.send(&Call { gas: GasLimit::Exactly(200_000), ..call }).await.unwrap();
     }
 
@@ -136,7 +138,7 @@ impl<'a> Live<'a> {
         let started = Instant::now();
         loop {
             let exit = watcher.client.get::<ExitAnswer>(&format!("/v1/exits/{}", deposit.output_id())).await;
-            let word = self.root_chain.coin(deposit.output_id()).await.unwrap();
+            let word = self.world.root.coin(deposit.output_id()).await.unwrap();
             if exit.as_ref().is_ok_and(|exit| exit.state == ExitState::Ended) && word.record_hash.is_zero() {
                 return;
             }
@@ -148,10 +150,9 @@ impl<'a> Live<'a> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thiefs_exit_is_challenged_without_a_person() {
-    let anvil = Anvil::start();
-    let mut live = Live::start(&anvil).await;
+    let mut live = Live::start().await;
     let watcher = live.watcher();
-    let (deposit, coins) = live.first_block().await;
+    let (deposit, _) = live.first_block().await;
     watcher.until_verified(1).await;
     assert!(watcher.alarms().await.is_empty());
 
@@ -165,9 +166,6 @@ async fn a_thiefs_exit_is_challenged_without_a_person() {
         ),
         "{moments:?}"
     );
-    let evidence: plasmid_node::wire::evidence::Evidence = watcher.get(&format!("/v1/evidence/{}", coins[0].id)).await;
-    evidence.coins[0].verify().unwrap();
-    assert!(evidence.coins[0].unspent.is_some());
 
     // Again, as the coin is free again, with the watcher killed and started in between.
     watcher.kill();
@@ -179,8 +177,7 @@ async fn a_thiefs_exit_is_challenged_without_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reorganisation_that_drops_blocks_and_challenges_changes_nothing_in_the_end() {
-    let anvil = Anvil::start();
-    let mut live = Live::start(&anvil).await;
+    let mut live = Live::start().await;
     let watcher = live.watcher();
     let (deposit, coins) = live.first_block().await;
     watcher.until_verified(1).await;
@@ -189,23 +186,44 @@ async fn a_reorganisation_that_drops_blocks_and_challenges_changes_nothing_in_th
     let built = live.chain.block(&[payment], &[]);
     live.commit_and_serve(&built).await;
     watcher.until_verified(2).await;
-    anvil.reorganise(2).await;
+    live.reorganise(2).await;
     watcher.until("back at block 1", |status| status.block.committed.get() == 1).await;
     live.commit(&built).await;
     watcher.until_verified(2).await;
 
     live.start_theft(&deposit).await;
     live.until_challenged(&watcher, &deposit).await;
-    anvil.reorganise(1).await;
+    live.reorganise(1).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     live.until_challenged(&watcher, &deposit).await;
     assert!(watcher.alarms().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn evidence_is_of_the_anchor_and_a_reorganisation_leaves_it_good() {
+    let mut live = Live::start().await;
+    let watcher = live.watcher();
+    let (_, coins) = live.first_block().await;
+    watcher.until_verified(1).await;
+    let path = format!("/v1/evidence/{}", coins[0].id);
+    let early = watcher.client.get::<Evidence>(&path).await.unwrap_err();
+    assert!(matches!(&early, ClientError::Problem { problem, .. } if problem.code == Code::NotReady), "{early:?}");
+
+    watcher.until("final", |status| status.block.final_.get() == 1).await;
+    let next = live.chain.block(&[], &[]);
+    live.commit_and_serve(&next).await;
+    watcher.until_verified(2).await;
+    let Evidence { exported_at, coins, .. } = watcher.get(&path).await;
+    coins[0].verify().unwrap();
+    assert_eq!(coins[0].unspent.as_ref().unwrap().block.get(), 1, "block 2 is not final");
+    live.reorganise(2).await;
+    let still = live.world.root.node().block_by_number(exported_at.number).await.unwrap().unwrap();
+    assert_eq!(still.at.hash, exported_at.hash);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_withheld_body_raises_the_alarm_after_grace_and_it_stays() {
-    let anvil = Anvil::start();
-    let mut live = Live::start(&anvil).await;
+    let mut live = Live::start().await;
     let watcher = live.watcher();
     let (_, coins) = live.first_block().await;
     watcher.until_verified(1).await;
@@ -216,7 +234,7 @@ async fn a_withheld_body_raises_the_alarm_after_grace_and_it_stays() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(watcher.alarms().await.is_empty(), "its time is not over");
 
-    anvil.move_time(PERIODS.grace() + 1).await;
+    live.world.move_time(PERIODS.grace() + 1).await;
     let alarm = watcher.until_alarm(|alarm| alarm.kind == AlarmKind::WithheldBlock).await;
     assert_eq!((alarm.block, alarm.commitment), (Some(header.number), Some(header.commitment())));
     let obligations: List<Obligation> = watcher.get(&format!("/v1/obligations?owner={}", live.bob.address())).await;
@@ -243,7 +261,7 @@ async fn a_withheld_body_raises_the_alarm_after_grace_and_it_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_breaks_a_rule_is_alarmed_with_rule_and_index() {
-    type Story = fn(&Live<'_>, &[Coin], &Deposit) -> Preimage;
+    type Story = fn(&Live, &[Coin], &Deposit) -> Preimage;
     let stories: [(&str, Story); 7] = [
         ("R1", |live, coins, _| {
             let (body, mut witness) =
@@ -277,16 +295,15 @@ async fn a_block_that_breaks_a_rule_is_alarmed_with_rule_and_index() {
             preimage(&pay(live.chain.domain(), &live.alice, &coins[1..], vec![live.alice.owns(40 * FINNEY)]))
         }),
     ];
-    let anvil = Anvil::start();
     for (rule, story) in stories {
-        let mut live = Live::start(&anvil).await;
+        let mut live = Live::start().await;
         // Without an account: a challenge would end the exit that R7 needs.
         let watcher = Watcher::start(&mut live.command());
         let (deposit, coins) = live.first_block().await;
         watcher.until_verified(1).await;
         if rule == "R7" {
             exit_change(&live, &watcher, &coins[1]).await;
-            anvil.move_time(2 * PERIODS.minimum_exit_period).await;
+            live.world.move_time(2 * PERIODS.minimum_exit_period).await;
         }
         let honest = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
         let leaves = [preimage(&honest), story(&live, &coins, &deposit)];
@@ -299,7 +316,7 @@ async fn a_block_that_breaks_a_rule_is_alarmed_with_rule_and_index() {
 }
 
 /// Alice exits her change, output 1 of a transaction.
-async fn exit_change(live: &Live<'_>, watcher: &Watcher, change: &Coin) {
+async fn exit_change(live: &Live, watcher: &Watcher, change: &Coin) {
     let inclusion = watcher.client.inclusion(change.id).await.unwrap().verify().unwrap();
     let proof = InclusionProof {
         header: inclusion.header,
@@ -307,33 +324,33 @@ async fn exit_change(live: &Live<'_>, watcher: &Watcher, change: &Coin) {
         witness_hash: inclusion.transaction.witness.hash(),
         path: inclusion.path,
     };
-    let (body, bond) = (inclusion.transaction.body.encode(), live.deployment.bonds.exit_bond_wei);
-    let call = live.root_chain.start_standard_exit(&body, 1, &proof, 0, bond);
-    live.anvil.sender(2).await.send(&call).await.unwrap();
+    let (body, bond) = (inclusion.transaction.body.encode(), live.world.deployment.bonds.exit_bond_wei);
+    let call = live.world.root.start_standard_exit(&body, 1, &proof, 0, bond);
+    live.world.send(&live.world.people.alice, &call).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_chain_that_hangs_makes_it_blind_and_never_wrong() {
-    let anvil = Anvil::start();
-    let mut live = Live::start(&anvil).await;
-    let watcher = live.watcher();
+    let mut live = Live::start().await;
+    let proxy = Proxy::start(live.world.anvil.url()).await;
+    let mut command = live.command_at(&proxy.url(), live.data.path());
+    let watcher = Watcher::start(command.args(["--finality-depth", "3"]));
     live.first_block().await;
     watcher.until_verified(1).await;
-    anvil.signal("-STOP");
+    proxy.set(Mischief::Stall);
     let stopped = Instant::now();
     watcher.until_alarm(|alarm| alarm.kind == AlarmKind::BlindRootChain).await;
     // A quarter of F, and a second to notice.
     assert!(stopped.elapsed() < Duration::from_secs(PERIODS.freeze_delay().div_ceil(4) + 2));
     assert!(!watcher.client.status().await.unwrap().synced);
-    anvil.signal("-CONT");
+    proxy.set(Mischief::None);
     watcher.until_verified(1).await;
     assert!(watcher.alarms().await.iter().all(|alarm| alarm.ended.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn servers_that_do_not_answer_make_it_blind_before_they_make_it_certain() {
-    let anvil = Anvil::start();
-    let mut live = Live::start(&anvil).await;
+    let mut live = Live::start().await;
     let serving = std::mem::replace(&mut live.server, "http://127.0.0.1:1".to_owned());
     let watcher = live.watcher();
     live.first_block().await;
@@ -349,62 +366,133 @@ async fn servers_that_do_not_answer_make_it_blind_before_they_make_it_certain() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn guarded_coins_leave_when_a_block_is_withheld() {
-    let anvil = Anvil::start();
-    let mut live = Live::start(&anvil).await;
-    let (keystores, password) = (live.data.path().join("keystore"), live.data.path().join("password"));
-    fs::create_dir_all(&keystores).unwrap();
-    fs::write(&password, "secret\n").unwrap();
-    Account::from_hex(KEYS[2]).unwrap().save_keystore(&keystores, "alice", "secret").unwrap();
-    let mut command = live.command();
-    let watcher = Watcher::start(command.args(["--guard", "alice", "--password-file"]).arg(password));
-    let (spent, coins) = live.first_block().await;
-    let uncovered = live.deposit(7 * FINNEY).await;
-    watcher.until_verified(1).await;
+async fn guarded_coins_leave_when_a_block_is_withheld_or_invalid() {
+    for kind in [AlarmKind::WithheldBlock, AlarmKind::InvalidBlock] {
+        let mut live = Live::start().await;
+        let (keystores, password) = (live.data.path().join("keystore"), live.data.path().join("password"));
+        fs::create_dir_all(&keystores).unwrap();
+        fs::write(&password, "secret\n").unwrap();
+        live.world.people.alice.account().save_keystore(&keystores, "alice", "secret").unwrap();
+        let mut command = live.command();
+        let watcher = Watcher::start(command.args(["--guard", "alice", "--password-file"]).arg(password));
+        let (spent, coins) = live.first_block().await;
+        let uncovered = live.deposit(7 * FINNEY).await;
+        watcher.until_verified(1).await;
 
-    let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
-    let bad = live.commit(&live.chain.clone().block(&[payment], &[])).await;
-    watcher.until("seen", |status| status.block.committed.get() == 2).await;
-    assert!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.is_empty());
-    anvil.move_time(PERIODS.grace() + 1).await;
-    watcher.until_alarm(|alarm| alarm.kind == AlarmKind::WithheldBlock).await;
-    let started = Instant::now();
-    let exits = loop {
-        let exits = watcher.get::<List<ExitAnswer>>("/v1/exits").await.items;
-        if exits.len() == 2 {
-            break exits;
+        // Bob takes alice's change.
+        let theft = pay(live.chain.domain(), &live.bob, &coins[1..], vec![live.bob.owns(40 * FINNEY)]);
+        let built = live.chain.block(&[theft], &[]);
+        let bad = live.commit(&built).await;
+        watcher.until("seen", |status| status.block.committed.get() == 2).await;
+        assert!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.is_empty());
+        if kind == AlarmKind::WithheldBlock {
+            live.world.move_time(PERIODS.grace() + 1).await;
+        } else {
+            live.bodies.put(2, built.body);
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "{exits:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    for exit in &exits {
-        let pending = exit.pending.as_ref().unwrap();
-        assert!(
-            pending.key < bad.timestamp + 2 * PERIODS.minimum_exit_period,
-            "it is paid before anything of the bad block"
-        );
+        watcher.until_alarm(|alarm| alarm.kind == kind).await;
+        let started = Instant::now();
+        let exits = loop {
+            let exits = watcher.get::<List<ExitAnswer>>("/v1/exits").await.items;
+            if exits.len() == 2 {
+                break exits;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "{exits:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        for exit in &exits {
+            let pending = exit.pending.as_ref().unwrap();
+            assert!(
+                pending.key < bad.timestamp + 2 * PERIODS.minimum_exit_period,
+                "started before T + MEP − G: it is paid before anything of the bad block"
+            );
+        }
+        // The spent deposit stays: its exit would be challenged. So does bob's coin, which nobody guards.
+        let left: BTreeSet<_> = exits.iter().map(|exit| exit.id).collect();
+        assert_eq!(left, BTreeSet::from([coins[1].id, uncovered.output_id()]));
+        assert!(!left.contains(&spent.output_id()));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.len(), 2, "once each");
+        assert_eq!(watcher.alarms().await.len(), 1);
     }
-    // The spent deposit stays: its exit would be challenged. So does bob's coin, which nobody guards.
-    let left: BTreeSet<_> = exits.iter().map(|exit| exit.id).collect();
-    assert_eq!(left, BTreeSet::from([coins[1].id, uncovered.output_id()]));
-    assert!(!left.contains(&spent.output_id()));
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.len(), 2, "once each");
-    assert_eq!(watcher.alarms().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_store_is_set_aside_loudly_and_made_anew() {
+    let mut live = Live::start().await;
+    let watcher = live.watcher();
+    let (deposit, _) = live.first_block().await;
+    watcher.until_verified(1).await;
+    watcher.kill();
+    let history = live.data.path().join("history");
+    for file in fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
+        let bytes: Vec<u8> = fs::read(&file).unwrap().iter().map(|byte| byte ^ 0x5a).collect();
+        fs::write(file, bytes).unwrap();
+    }
+    let watcher = live.watcher();
+    let alarm = watcher.until_alarm(|alarm| alarm.kind == AlarmKind::Damaged).await;
+    assert!(alarm.message.contains("history.damaged-1"), "{}", alarm.message);
+    watcher.until_verified(1).await;
+    live.start_theft(&deposit).await;
+    live.until_challenged(&watcher, &deposit).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_catches_up_from_nothing_and_from_an_archive_folder_and_says_how_far_it_is() {
+    let mut live = Live::start().await;
+    let (deposit, mut coins) = live.first_block().await;
+    let mut hidden = Vec::new();
+    for number in 2..=4 {
+        let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
+        coins = made(&payment, number, 0);
+        let built = live.chain.block(&[payment], &[]);
+        live.commit(&built).await;
+        hidden.push(built.body);
+    }
+    let watcher = live.watcher();
+    for (number, body) in (2..).zip(hidden) {
+        let is_behind =
+            |status: &Status| status.block.committed.get() == 4 && status.block.verified.get() == number - 1;
+        let status = watcher.until("as far as bodies are served", is_behind).await;
+        assert!(!status.synced, "{status:?}");
+        live.bodies.put(number, body);
+    }
+    watcher.until_verified(4).await;
+    assert!(watcher.stop().success());
+
+    // Bodies alone, and nobody who serves any.
+    let archive = std::mem::replace(&mut live.data, tempfile::tempdir().unwrap());
+    fs::rename(archive.path().join("archive"), live.data.path().join("archive")).unwrap();
+    live.server = "http://127.0.0.1:1".to_owned();
+    let watcher = live.watcher();
+    watcher.until_verified(4).await;
+    live.start_theft(&deposit).await;
+    live.until_challenged(&watcher, &deposit).await;
+    assert!(watcher.alarms().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_root_chain_that_lies_makes_it_blind_and_never_wrong() {
-    let (anvil, elsewhere) = (Anvil::start(), Anvil::start());
-    elsewhere.deploy().await;
-    let mut live = Live::start(&anvil).await;
-    let lies = [Lie::Stall, Lie::StaleHead, Lie::FutureHead, Lie::Huge, Lie::Cut, Lie::NoLogs, Lie::OtherChain];
+    let mut live = Live::start().await;
+    let head: Value =
+        live.world.root.node().rpc().read("eth_getBlockByNumber", json!(["latest", false])).await.unwrap();
+    // None: another chain, with the same id and a contract at the same address.
+    let elsewhere = World::bare().await;
+    assert_eq!(elsewhere.deployment.contract, live.world.deployment.contract);
+    let lies = [
+        Some(Mischief::Stall),
+        Some(Mischief::Lie { method: "eth_getBlockByNumber", result: head }),
+        Some(Mischief::HeadAhead(1_000_000)),
+        Some(Mischief::Huge(64 << 20)),
+        Some(Mischief::Cut),
+        Some(Mischief::Lie { method: "eth_getLogs", result: json!([]) }),
+        None,
+    ];
     let mut watchers = Vec::new();
-    let contract = live.deployment.contract.to_checksum(None);
     for lie in lies {
-        let proxy = Proxy::start(&anvil.url, &elsewhere.url).await;
+        let proxy = Proxy::start(live.world.anvil.url()).await;
         let data = tempfile::tempdir().unwrap();
-        let mut command = Watcher::command(&proxy.url, &contract, &live.server, data.path());
+        let mut command = live.command_at(&proxy.url(), data.path());
         let watcher = Watcher::start(command.args(["--finality-depth", "3"]));
         watchers.push((lie, proxy, watcher, data));
     }
@@ -413,7 +501,10 @@ async fn a_root_chain_that_lies_makes_it_blind_and_never_wrong() {
         watcher.until_verified(1).await;
     }
     for (lie, proxy, ..) in &watchers {
-        proxy.tell(Some(*lie));
+        match lie {
+            Some(mischief) => proxy.set(mischief.clone()),
+            None => proxy.redirect(elsewhere.anvil.url()),
+        }
     }
     let lied = Instant::now();
     let payment = pay(live.chain.domain(), &live.bob, &coins[..1], vec![live.bob.owns(60 * FINNEY)]);
@@ -424,7 +515,8 @@ async fn a_root_chain_that_lies_makes_it_blind_and_never_wrong() {
         assert!(lied.elapsed() < Duration::from_secs(30), "{lie:?}");
     }
     for (_, proxy, ..) in &watchers {
-        proxy.tell(None);
+        proxy.set(Mischief::None);
+        proxy.redirect(live.world.anvil.url());
     }
     for (lie, _, watcher, _) in &watchers {
         watcher.until_verified(2).await;
@@ -435,23 +527,20 @@ async fn a_root_chain_that_lies_makes_it_blind_and_never_wrong() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_unsafe_is_refused_with_exit_code_3() {
-    let anvil = Anvil::start();
-    let live = Live::start(&anvil).await;
+    let live = Live::start().await;
     let watcher = live.watcher();
     watcher.until("synced", |status| status.synced).await;
     let locked = live.command().stdout(Stdio::null()).status().unwrap();
     assert_eq!(locked.code(), Some(3), "another process works in the folder");
     assert!(watcher.stop().success());
 
-    let other = Live::start(&anvil).await;
-    let mut command =
-        Watcher::command(&anvil.url, &other.deployment.contract.to_checksum(None), &other.server, live.data.path());
+    let other = Live::start().await;
+    let mut command = other.command_at(other.world.anvil.url(), live.data.path());
     let foreign = command.args(["--finality-depth", "3"]).stdout(Stdio::null()).status().unwrap();
     assert_eq!(foreign.code(), Some(3), "the folder is another deployment's");
 
     for depth in ["129", "60"] {
-        let contract = other.deployment.contract.to_checksum(None);
-        let mut command = Watcher::command(&anvil.url, &contract, &other.server, other.data.path());
+        let mut command = other.command_at(other.world.anvil.url(), other.data.path());
         let status = command.args(["--finality-depth", depth]).stdout(Stdio::null()).status().unwrap();
         assert_eq!(status.code(), Some(3), "depth {depth}");
     }

@@ -1,9 +1,7 @@
 //! The watcher from outside: stories told to its judgement, and the program against a real root chain.
 
-mod anvil;
 mod child_chain;
 mod live;
 mod program;
-mod proxy;
 mod stories;
 mod world;

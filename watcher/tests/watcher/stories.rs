@@ -146,14 +146,14 @@ fn a_body_that_is_not_served_within_grace_is_withheld_for_good() {
     let spend = pay(&DOMAIN, &s.alice, &[s.change], vec![s.bob.owns(40)]);
     let built = s.operator.block(&[spend], &[]);
     let header = s.world.commit(&built);
-    s.world.root_block(100, vec![]);
+    s.world.pass(100);
     s.world.fail_to_serve(2);
     assert!(s.world.judge_all().is_empty(), "first asked for late: grace counts from then");
-    s.world.root_block(PERIODS.grace(), vec![]);
+    s.world.pass(PERIODS.grace());
     s.world.fail_to_serve(2);
     assert!(s.world.judge_all().is_empty(), "served now it would be in time");
     s.world.restart();
-    s.world.root_block(1, vec![]);
+    s.world.pass(1);
     s.world.fail_to_serve(2);
     assert_eq!(s.world.judge_all(), [(1, Finding::Valid), (2, Finding::Withheld(Withholding::Body))]);
 
@@ -166,12 +166,40 @@ fn a_body_that_is_not_served_within_grace_is_withheld_for_good() {
 }
 
 #[test]
+fn a_head_far_ahead_that_is_gone_the_next_moment_does_not_end_the_time_to_serve() {
+    let mut s = start();
+    let built = s.operator.block(&[pay(&DOMAIN, &s.alice, &[s.change], vec![s.alice.owns(40)])], &[]);
+    let header = s.world.commit(&built);
+    s.world.fail_to_serve(2);
+    s.world.root_block(10_000, vec![]);
+    s.world.fail_to_serve(2);
+    assert!(s.world.judge_all().is_empty(), "in truth it is not over");
+    s.world.reorganise(1);
+    s.world.serve(header, &built.body);
+    assert_eq!(s.world.judge_all(), [(2, Finding::Valid)]);
+}
+
+#[test]
+fn a_head_far_ahead_at_the_first_asking_does_not_stretch_the_time_to_serve() {
+    let mut s = start();
+    s.world.commit(&s.operator.block(&[pay(&DOMAIN, &s.alice, &[s.change], vec![s.alice.owns(40)])], &[]));
+    s.world.root_block(10_000, vec![]);
+    s.world.fail_to_serve(2);
+    s.world.reorganise(1);
+    s.world.restart();
+    s.world.fail_to_serve(2);
+    s.world.pass(PERIODS.grace() + 1);
+    s.world.fail_to_serve(2);
+    assert_eq!(s.world.judge_all(), [(1, Finding::Valid), (2, Finding::Withheld(Withholding::Body))]);
+}
+
+#[test]
 fn a_mark_outlives_the_store() {
     let mut s = start();
     let built = s.operator.block(&[pay(&DOMAIN, &s.alice, &[s.change], vec![s.alice.owns(40)])], &[]);
     let header = s.world.commit(&built);
     s.world.fail_to_serve(2);
-    s.world.root_block(PERIODS.grace() + 1, vec![]);
+    s.world.pass(PERIODS.grace() + 1);
     s.world.fail_to_serve(2);
     let withheld = (2, Finding::Withheld(Withholding::Body));
     assert_eq!(s.world.judge_all(), std::slice::from_ref(&withheld));
@@ -191,7 +219,7 @@ fn a_jump_of_time_is_no_withholding() {
     let built = s.operator.block(&[pay(&DOMAIN, &s.alice, &[s.change], vec![s.alice.owns(40)])], &[]);
     let header = s.world.commit(&built);
     let began_at = s.world.judge.ask(number(2));
-    s.world.root_block(10 * PERIODS.grace(), vec![]);
+    s.world.pass(10 * PERIODS.grace());
     s.world.judge.take_failure(number(2), began_at).unwrap();
     assert!(s.world.judge_all().is_empty(), "the attempt that failed began in time");
     s.world.serve(header, &built.body);
@@ -213,7 +241,7 @@ fn a_hidden_preimage_is_withheld_unless_what_is_shown_proves_more() {
     // What is hidden after it changes nothing.
     let mut other = World::new();
     std::mem::swap(&mut other, &mut s.world);
-    other.root_block(PERIODS.grace() + 1, vec![]);
+    other.pass(PERIODS.grace() + 1);
     other.fail_to_serve(2);
     assert_eq!(other.judge_all(), [(2, Finding::Withheld(Withholding::Preimage { index: 0 }))]);
 
@@ -390,9 +418,9 @@ fn a_kill_between_two_writes_loses_nothing() {
         let body = fs::read(&file).unwrap();
         damage(&file);
         s.world.restart();
-        s.world.root_block(PERIODS.grace() * 3, vec![]);
+        s.world.pass(PERIODS.grace() * 3);
         s.world.fail_to_serve(2);
-        s.world.root_block(PERIODS.grace() * 3, vec![]);
+        s.world.pass(PERIODS.grace() * 3);
         s.world.fail_to_serve(2);
         assert_eq!(s.world.judge_all(), [(1, Finding::Valid)]);
         s.world.serve(header, &body);

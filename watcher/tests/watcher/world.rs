@@ -22,6 +22,8 @@ use crate::child_chain::Built;
 
 pub(crate) const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 4_800 };
 pub(crate) const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) };
+/// Root blocks to finality.
+const FINALITY_DEPTH: u64 = 3;
 const START: u64 = 1_000_000;
 
 pub(crate) struct World {
@@ -61,6 +63,12 @@ impl World {
         let block = RootBlock { at: RootRef { number, hash }, parent, timestamp: self.now() + secs, events };
         self.judge.connect(&block).unwrap();
         self.root.push(block);
+    }
+
+    /// Lets `secs` pass, in a root block that becomes final.
+    pub(crate) fn pass(&mut self, secs: u64) {
+        self.root_block(secs, vec![]);
+        (0..FINALITY_DEPTH).for_each(|_| self.root_block(0, vec![]));
     }
 
     /// Takes back the last `depth` root blocks.
@@ -131,6 +139,6 @@ impl World {
 fn judge(folder: &Path) -> Judge {
     let archive = Archive::open(&folder.join("archive")).unwrap();
     let (history, _) = History::open_or_set_aside(&folder.join("history")).unwrap();
-    let chain = Chain::new(PERIODS, 3, archive);
+    let chain = Chain::new(PERIODS, FINALITY_DEPTH, archive);
     Judge::new(Arc::new(RwLock::new(chain)), Arc::new(RwLock::new(history)), DOMAIN)
 }

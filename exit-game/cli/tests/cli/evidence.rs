@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::U256;
 use plasmid_exit_game::output::{ETHER, OutputId};
-use plasmid_harness::anvil::{mine_blocks, move_time};
+use plasmid_harness::anvil::{mine_blocks, move_time, reorganise};
 use plasmid_harness::people::Person;
 use plasmid_harness::world::{ETHER_UNIT, World, eventually};
 use plasmid_node::wire::CoinState;
@@ -49,14 +49,16 @@ impl Story {
         self.folder.path().join(name)
     }
 
-    /// Waits until a coin's block is at finality depth.
+    /// Waits until a coin's block is at finality depth, as operator and watcher see it.
     async fn is_final(&self, id: &str) {
         let id: OutputId = form::parse(id).unwrap();
-        eventually("the coin is final", || async {
-            let coin = self.world.operator().coin(id).await.ok()?;
-            (coin.state == CoinState::Final).then_some(())
-        })
-        .await;
+        for server in [self.world.operator(), self.world.watcher()] {
+            eventually("the coin is final", || async {
+                let coin = server.coin(id).await.ok()?;
+                (coin.state == CoinState::Final).then_some(())
+            })
+            .await;
+        }
     }
 }
 
@@ -119,7 +121,11 @@ async fn a_coin_leaves_with_its_file_alone_when_operator_and_watcher_are_gone() 
     let watchers = story.path("watchers.json");
     fs::write(&watchers, get(story.world.watcher().url(), &format!("/v1/evidence/{id}"))).unwrap();
     let stranded = story.stranded(&people.bob, "another-machine");
-    assert_eq!(stranded.run(&["evidence", "check", watchers.to_str().unwrap()]).code, 0, "the watcher's is as good");
+    reorganise(story.world.root.node().rpc(), 2).await;
+    for file in [file, watchers.to_str().unwrap()] {
+        let checked = stranded.run(&["evidence", "check", file]);
+        assert_eq!(checked.code, 0, "a reorganisation that changes nothing final stales nothing: {}", checked.stderr);
+    }
 
     story.world.kill_operator();
     story.world.kill_watcher();
