@@ -9,7 +9,11 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const peers = JSON.parse(readFileSync(here("peers.json"), "utf8"));
 const aims = JSON.parse(readFileSync(here("aims.json"), "utf8"));
 /** Peers do not tell these cases apart: the operation whose figure they are held against. */
-const sameAs = { start_se_deposit_same_key: "start_se_deposit", start_se_payment_same_key: "start_se_payment" };
+const sameAs = {
+  start_se_deposit_same_key: "start_se_deposit",
+  start_se_payment_same_key: "start_se_payment",
+  ife_close: "ife_delete_unpiggybacked",
+};
 
 const lines = readFileSync(0, "utf8").split("\n");
 const measured = lines.map((line) => /GAS (\w+) (\d+)\s*$/.exec(line)).filter(Boolean);
@@ -20,10 +24,11 @@ if (measured.length === 0) {
 }
 
 const rows = [];
+const NAME_WIDTH = 36;
 const format = (number) => (number === undefined ? "–" : number.toLocaleString("en-US"));
 const percent = (value, of) => (of === undefined ? "–" : `${((100 * value) / of).toFixed(1)} %`);
 console.log(
-  ["operation".padEnd(28), "gas", "aim", "of aim", "best peer", "of peer", "floor", "of floor"]
+  ["operation".padEnd(NAME_WIDTH), "gas", "aim", "of aim", "best peer", "of peer", "floor", "of floor"]
     .map((title, i) => (i ? title.padStart(10) : title)).join(" "),
 );
 let over = 0;
@@ -33,7 +38,7 @@ for (const [, what, digits] of measured) {
   const [aim, peer, floor] = [aims[what], peers.best_measured_peer[of], peers.paper_floor[of]];
   if (aim !== undefined && value > aim) over += 1;
   console.log(
-    [what.padEnd(28), format(value), format(aim), percent(value, aim), format(peer), percent(value, peer), format(floor),
+    [what.padEnd(NAME_WIDTH), format(value), format(aim), percent(value, aim), format(peer), percent(value, peer), format(floor),
       percent(value, floor)].map((cell, i) => (i ? cell.padStart(10) : cell)).join(" "),
   );
   const baselines = { aim, "best measured peer": peer, "paper floor": floor };

@@ -5,13 +5,16 @@ import {ExitProcessing} from "./ExitProcessing.sol";
 import {Ledger} from "./Ledger.sol";
 import {RootChainBase} from "./RootChainBase.sol";
 import {StandardExits} from "./StandardExits.sol";
+import {IInFlightExits} from "./interfaces/IInFlightExits.sol";
 import {IRootChain} from "./interfaces/IRootChain.sol";
 import {ExitTiming} from "./libraries/ExitTiming.sol";
 import {KeyList} from "./libraries/KeyList.sol";
 import {Transfers} from "./libraries/Transfers.sol";
 import {CoinState} from "./types/CoinState.sol";
 import {Halt} from "./types/Halt.sol";
-import {Head} from "./types/Head.sol";
+import {Head, newHead} from "./types/Head.sol";
+import {InFlightState} from "./types/InFlightState.sol";
+import {PieceSet} from "./types/PieceSet.sol";
 
 /// @title Plasmid's contract on the root chain
 /// @notice See `IRootChain` for what each call does. There is no upgrade and no administrator.
@@ -24,14 +27,65 @@ import {Head} from "./types/Head.sol";
 ///   within the periods of the protocol text. The operator is trusted with nothing but liveness.
 /// - Liveness: none of the operator's. Anybody may start the exit of an own coin, and anybody may process.
 /// - Cryptography: keccak-256 has no collisions, in its first 215 bits either, and secp256k1 signatures are not forged.
-contract RootChain is Ledger, StandardExits, ExitProcessing {
+///
+/// What it does seldom is code of its own, a facet, which runs on this contract's storage: one contract would pass the
+/// root chain's limit on code.
+contract RootChain is IInFlightExits, Ledger, StandardExits, ExitProcessing {
     using KeyList for KeyList.List;
+
+    // ------------------------------------------------------------ immutables
 
     /// The root block from which on its events are found.
     uint64 private immutable DEPLOYMENT_BLOCK;
+    /// The facet `InFlightExits`, deployed with the same parameters.
+    address private immutable IN_FLIGHT_EXITS;
 
-    constructor(Parameters memory parameters) RootChainBase(parameters) {
+    // ----------------------------------------------------------- constructor
+
+    constructor(Parameters memory parameters, address inFlightExits) RootChainBase(parameters) {
+        require(inFlightExits.code.length != 0, InvalidParameters());
         DEPLOYMENT_BLOCK = uint64(block.number);
+        IN_FLIGHT_EXITS = inFlightExits;
+        _head = newHead(block.timestamp);
+    }
+
+    // -------------------------------------------------------- in-flight exits
+
+    /// @inheritdoc IInFlightExits
+    function startInFlightExit(bytes calldata, bytes calldata, InputProof[] calldata) external payable {
+        _delegate(IN_FLIGHT_EXITS);
+    }
+
+    /// @inheritdoc IInFlightExits
+    function improveInFlightExit(bytes calldata, bytes calldata, PieceSet, InputProof[] calldata, uint64[] calldata)
+        external
+    {
+        _delegate(IN_FLIGHT_EXITS);
+    }
+
+    /// @inheritdoc IInFlightExits
+    function piggyback(bytes calldata, bytes calldata, PieceSet, uint64) external payable {
+        _delegate(IN_FLIGHT_EXITS);
+    }
+
+    /// @inheritdoc IInFlightExits
+    function challengeNotCanonical(bytes32, bytes calldata, uint8, Spend calldata) external payable {
+        _delegate(IN_FLIGHT_EXITS);
+    }
+
+    /// @inheritdoc IInFlightExits
+    function respondNotCanonical(bytes32, InclusionProof calldata) external {
+        _delegate(IN_FLIGHT_EXITS);
+    }
+
+    /// @inheritdoc IInFlightExits
+    function challengePieceSpent(bytes calldata, bytes calldata, uint8, Spend calldata) external {
+        _delegate(IN_FLIGHT_EXITS);
+    }
+
+    /// @inheritdoc IInFlightExits
+    function closeInFlightExit(bytes32, bytes calldata) external {
+        _delegate(IN_FLIGHT_EXITS);
     }
 
     // ----------------------------------------------------------------- views
@@ -50,6 +104,22 @@ contract RootChain is Ledger, StandardExits, ExitProcessing {
     /// @inheritdoc IRootChain
     function payeeOf(bytes32 outputId) external view returns (address payee) {
         return _payees[outputId];
+    }
+
+    /// @inheritdoc IRootChain
+    function inFlightExit(bytes32 txHash) external view returns (InFlightExit memory) {
+        OpenExit storage open = _inFlightExits[txHash];
+        InFlightState state = open.state;
+        return InFlightExit({
+            start: state.start(),
+            key: state.key(),
+            livePieces: state.livePieces(),
+            decision: state.decision(),
+            oldestPlace: state.oldestPlace(),
+            placeHolder: state.placeHolder(),
+            challenger: open.challenger,
+            dataHash: open.dataHash
+        });
     }
 
     /// @inheritdoc IRootChain
@@ -106,6 +176,29 @@ contract RootChain is Ledger, StandardExits, ExitProcessing {
 
     /// @inheritdoc IRootChain
     function bonds() external view returns (Bonds memory) {
-        return Bonds({exitBond: uint128(EXIT_BOND), exitBounty: uint128(EXIT_BOUNTY)});
+        return Bonds({
+            exitBond: uint128(EXIT_BOND),
+            exitBounty: uint128(EXIT_BOUNTY),
+            inFlightBond: uint128(IN_FLIGHT_BOND),
+            pieceBond: uint128(PIECE_BOND),
+            pieceBondPerInput: uint128(PIECE_BOND_PER_INPUT),
+            pieceBounty: uint128(PIECE_BOUNTY),
+            pieceBountyPerInput: uint128(PIECE_BOUNTY_PER_INPUT)
+        });
+    }
+
+    // -------------------------------------------------------------- internals
+
+    /// Runs a facet's function of the same name, with this call's arguments, on this contract's storage, and ends the
+    /// call with its result.
+    function _delegate(address facet) private {
+        assembly ("memory-safe") {
+            let data := mload(0x40)
+            calldatacopy(data, 0, calldatasize())
+            let success := delegatecall(gas(), facet, data, calldatasize(), 0, 0)
+            returndatacopy(data, 0, returndatasize())
+            if iszero(success) { revert(data, returndatasize()) }
+            return(data, returndatasize())
+        }
     }
 }

@@ -8,7 +8,9 @@ import {TransactionTree} from "./libraries/TransactionTree.sol";
 import {Transfers} from "./libraries/Transfers.sol";
 import {CoinState} from "./types/CoinState.sol";
 import {Halt} from "./types/Halt.sol";
-import {Head, newHead} from "./types/Head.sol";
+import {Head} from "./types/Head.sol";
+import {InFlightState} from "./types/InFlightState.sol";
+import {Position, outputPosition} from "./types/Position.sol";
 
 /// @title The storage and immutables of the root chain's contracts
 /// @notice All of them have this layout in common, so that code which runs by DELEGATECALL finds the same words.
@@ -23,6 +25,14 @@ abstract contract RootChainBase {
     uint256 internal immutable EXIT_BOND;
     /// The part of it that goes to whoever processes the exit.
     uint256 internal immutable EXIT_BOUNTY;
+    /// Wei held from the start of an in-flight exit on, and as much from a canonicity challenge on.
+    uint256 internal immutable IN_FLIGHT_BOND;
+    /// Wei held for a piggybacked piece, and what each input of its transaction adds.
+    uint256 internal immutable PIECE_BOND;
+    uint256 internal immutable PIECE_BOND_PER_INPUT;
+    /// The parts of them that go to whoever processes the piece.
+    uint256 internal immutable PIECE_BOUNTY;
+    uint256 internal immutable PIECE_BOUNTY_PER_INPUT;
     /// Commits every block.
     address internal immutable OPERATOR;
 
@@ -35,6 +45,15 @@ abstract contract RootChainBase {
         IRootChain.AssetStandard standard;
     }
 
+    /// An in-flight exit; all zero if none is open. §6.
+    struct OpenExit {
+        InFlightState state;
+        /// Whose bond is held for the oldest place, zero if none is.
+        address challenger;
+        /// Hash of its data.
+        bytes32 dataHash;
+    }
+
     Head internal _head;
     Halt internal _halt;
     /// Header commitments. §1.9.
@@ -45,6 +64,7 @@ abstract contract RootChainBase {
     mapping(address asset => Asset) internal _assets;
     mapping(address asset => KeyList.List) internal _exitKeys;
     mapping(address account => mapping(address asset => uint256 amount)) internal _claimable;
+    mapping(bytes32 txHash => OpenExit) internal _inFlightExits;
 
     bool private transient _isLocked;
 
@@ -61,7 +81,9 @@ abstract contract RootChainBase {
     constructor(IRootChain.Parameters memory parameters) {
         require(
             parameters.operator != address(0) && parameters.minimumExitPeriod != 0
-                && parameters.sunset >= parameters.minimumExitPeriod && parameters.exitBounty <= parameters.exitBond,
+                && parameters.sunset >= parameters.minimumExitPeriod && parameters.exitBounty <= parameters.exitBond
+                && parameters.pieceBounty <= parameters.pieceBond
+                && parameters.pieceBountyPerInput <= parameters.pieceBondPerInput,
             IRootChain.InvalidParameters()
         );
         OPERATOR = parameters.operator;
@@ -69,7 +91,11 @@ abstract contract RootChainBase {
         SUNSET = parameters.sunset;
         EXIT_BOND = parameters.exitBond;
         EXIT_BOUNTY = parameters.exitBounty;
-        _head = newHead(block.timestamp);
+        IN_FLIGHT_BOND = parameters.inFlightBond;
+        PIECE_BOND = parameters.pieceBond;
+        PIECE_BOND_PER_INPUT = parameters.pieceBondPerInput;
+        PIECE_BOUNTY = parameters.pieceBounty;
+        PIECE_BOUNTY_PER_INPUT = parameters.pieceBountyPerInput;
     }
 
     // ------------------------------------------------------------- internals
@@ -80,17 +106,48 @@ abstract contract RootChainBase {
         return haltedFrom == 0 ? type(uint64).max : haltedFrom;
     }
 
-    /// Refuses a proof that does not show the transaction in a committed block that is not void. §1.7, §3.
-    function _requireIncluded(bytes32 txHash, IRootChain.InclusionProof calldata proof) internal view {
+    /// Returns the place of a transaction in a committed block that is not void, and refuses a proof that does not show
+    /// it there. §1.7, §3.
+    function _includedPlace(bytes32 txHash, IRootChain.InclusionProof calldata proof) internal view returns (Position) {
+        uint64 number = _committedNumber(proof.header);
+        require(number < _firstVoidBlock(), IRootChain.VoidBlock(number));
+        return _placeIn(number, txHash, proof);
+    }
+
+    /// Returns the number of a header, and refuses one that is not that of a committed block. §1.9.
+    function _committedNumber(IRootChain.Header calldata header) internal view returns (uint64 number) {
+        number = header.number;
+        require(_blocks[number] == Commitments.ofShownHeader(header), IRootChain.UnknownHeader(number));
+    }
+
+    /// Returns the place of a transaction in the block with this header and number, and refuses a proof that does not
+    /// show it there. §1.7.
+    function _placeIn(uint64 number, bytes32 txHash, IRootChain.InclusionProof calldata proof)
+        internal
+        pure
+        returns (Position)
+    {
         IRootChain.Header calldata header = proof.header;
-        require(_blocks[header.number] == Commitments.ofShownHeader(header), IRootChain.UnknownHeader(header.number));
-        require(header.number < _firstVoidBlock(), IRootChain.VoidBlock(header.number));
+        uint32 txIndex = proof.txIndex;
+        uint32 txCount = header.txCount;
         bytes32 leaf = TransactionTree.leaf(txHash, proof.witnessHash);
+        bytes32[] calldata path = proof.path;
         require(
-            proof.txIndex < header.txCount && proof.path.length == TransactionTree.depth(header.txCount)
-                && TransactionTree.root(leaf, proof.txIndex, proof.path) == header.txRoot,
-            IRootChain.NotIncluded(header.number, proof.txIndex)
+            txIndex < txCount && path.length == TransactionTree.depth(txCount)
+                && TransactionTree.root(leaf, txIndex, path) == header.txRoot,
+            IRootChain.NotIncluded(number, txIndex)
         );
+        return outputPosition(number, txIndex, 0);
+    }
+
+    /// Returns whether a coin of this position is void if block `firstVoidBlock` is the first that is. §3.
+    function _isVoid(Position position, uint256 firstVoidBlock) internal pure returns (bool) {
+        return !position.isDeposit() && position.blockNumber() >= firstVoidBlock;
+    }
+
+    /// Returns the bond of a piece of a transaction with this many inputs. §2.
+    function _pieceBond(uint256 inputs) internal view returns (uint256) {
+        return PIECE_BOND + inputs * PIECE_BOND_PER_INPUT;
     }
 
     /// Pays an account, or credits it if that fails. Returns whether it was paid. §5.2.

@@ -10,7 +10,7 @@ import {Signing} from "./libraries/Signing.sol";
 import {TransactionCodec} from "./libraries/TransactionCodec.sol";
 import {Transfers} from "./libraries/Transfers.sol";
 import {CoinState} from "./types/CoinState.sol";
-import {depositPosition, outputPosition} from "./types/Position.sol";
+import {Position, depositPosition} from "./types/Position.sol";
 
 /// @title Standard exits: start, challenge, hand over
 /// @notice §5.
@@ -29,8 +29,8 @@ abstract contract StandardExits is IRootChain, RootChainBase {
     {
         require(body.isCanonical(), NotCanonical());
         require(outputIndex < body.outputCount(), NoSuchOutput(outputIndex));
-        bytes32 txHash = keccak256(body);
-        _requireIncluded(txHash, proof);
+        bytes32 txHash = body.hashOf();
+        Position place = _includedPlace(txHash, proof);
         (address owner, address asset, uint128 amount) = body.outputAt(outputIndex);
         uint256 key = ExitTiming.keyOfOutput(block.timestamp, proof.header.timestamp, MINIMUM_EXIT_PERIOD);
         bytes32 outputId = TransactionCodec.outputId(txHash, outputIndex);
@@ -38,7 +38,7 @@ abstract contract StandardExits is IRootChain, RootChainBase {
             _coins[outputId],
             ExitRecord({
                 outputId: outputId,
-                position: outputPosition(proof.header.number, proof.txIndex, outputIndex),
+                position: place.ofOutput(outputIndex),
                 owner: owner,
                 asset: asset,
                 amount: amount,
@@ -90,10 +90,7 @@ abstract contract StandardExits is IRootChain, RootChainBase {
         locked
     {
         CoinState coinState = _requireExiting(exit);
-        require(
-            spend.isCanonical() && spend.spends(exit.outputId) && spend.isSignedBy(signature, exit.owner),
-            NotASpend(exit.outputId)
-        );
+        require(spend.isSignedSpend(signature, exit.outputId, exit.owner), NotASpend(exit.outputId));
         _coins[exit.outputId] = coinState.withoutExit();
         _exitKeys[exit.asset].release(exit.key);
         emit StandardExitChallenged(exit.outputId, msg.sender, spend, signature);

@@ -36,6 +36,20 @@ contract BlocksTest is RootChainTest {
         _expectDeploymentRefused(parameters);
     }
 
+    function test_constructor_revertsIfAPiecesBountyExceedsItsBond() public {
+        IRootChain.Parameters memory parameters = _parameters();
+        parameters.pieceBounty = parameters.pieceBond + 1;
+        _expectDeploymentRefused(parameters);
+        parameters = _parameters();
+        parameters.pieceBountyPerInput = parameters.pieceBondPerInput + 1;
+        _expectDeploymentRefused(parameters);
+    }
+
+    function test_constructor_revertsIfTheFacetHasNoCode() public {
+        vm.expectRevert();
+        vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(_parameters(), address(0xfacade)));
+    }
+
     function test_constructor_startsTheChain() public {
         IRootChain fresh = _deploy(_parameters());
         IRootChain.ChainHead memory head = fresh.head();
@@ -60,6 +74,11 @@ contract BlocksTest is RootChainTest {
         vm.assertEq(periods.sunset, 30 days, "sunset");
         vm.assertEq(rootChain.bonds().exitBond, BOND, "bond");
         vm.assertEq(rootChain.bonds().exitBounty, BOUNTY, "bounty");
+        vm.assertEq(rootChain.bonds().inFlightBond, IN_FLIGHT_BOND, "in-flight bond");
+        vm.assertEq(rootChain.bonds().pieceBond, PIECE_BOND, "piece bond");
+        vm.assertEq(rootChain.bonds().pieceBondPerInput, PIECE_BOND_PER_INPUT, "piece bond per input");
+        vm.assertEq(rootChain.bonds().pieceBounty, PIECE_BOUNTY, "piece bounty");
+        vm.assertEq(rootChain.bonds().pieceBountyPerInput, PIECE_BOUNTY_PER_INPUT, "piece bounty per input");
 
         IRootChain.Parameters memory parameters = _parameters();
         parameters.minimumExitPeriod = 600;

@@ -74,13 +74,15 @@ contract PaymentsTest is RootChainTest {
         }
     }
 
-    function testprocessorWhoRevertsIsCredited() public {
+    function test_processorWhoRevertsIsCredited() public {
         HostileReceiver processor = new HostileReceiver(HostileReceiver.Behaviour.Reverts);
         IRootChain.ExitRecord memory record = _exitingDeposit(alice, 1 ether);
         _advanceTo(record.key);
         vm.expectEmit(address(rootChain));
         emit IRootChain.Credited(address(processor), ETHER, BOUNTY);
-        processor.execute(address(rootChain), 0, abi.encodeCall(IRootChain.processExits, (ETHER, _only(record))));
+        processor.execute(
+            address(rootChain), 0, abi.encodeCall(IRootChain.processExits, (ETHER, _only(record), _noPieces()))
+        );
         vm.assertEq(rootChain.claimable(address(processor), ETHER), BOUNTY, "credit");
     }
 
@@ -253,7 +255,7 @@ contract PaymentsTest is RootChainTest {
         _exitingDeposit(bob, 1 ether);
         uint256 balance = alice.balance;
         _advanceTo(record.key);
-        try rootChain.processExits{gas: gasLimit}(ETHER, _only(record)) {
+        try rootChain.processExits{gas: gasLimit}(ETHER, _only(record), _noPieces()) {
             bool isPaid = alice.balance == balance + 1 ether + BACK;
             (,, uint64 state) = rootChain.coin(record.outputId);
             vm.assertTrue(isPaid || state == 1, "paid or untouched");

@@ -152,17 +152,29 @@ contract ProcessingTest is RootChainTest {
         vm.assertEq(keys[0].key, firstKey + 3 * G, "first key");
     }
 
-    function test_headMovesAsFarAsTheGasAllows() public {
-        for (uint256 i = 0; i < 40; ++i) {
-            _challenge(_exitingDeposit(alice, 1));
-            _advance(G);
+    /// A run of keys to clear leaves the gas of a payment, or clears as far as it gets: whatever the call has, it goes
+    /// on from there the next time.
+    function test_keysToClearNeverStarveThePaymentBehindThem() public {
+        _emptyKeys(120);
+        IRootChain.ExitRecord memory last = _exitingDeposit(alice, 1 ether);
+        _advanceTo(last.key);
+        for (uint256 gasLimit = 120_000; gasLimit < 2_400_000; gasLimit += 60_000) {
+            uint256 snapshot = vm.snapshotState();
+            rootChain.processExits{gas: gasLimit}(ETHER, _only(last), _noPieces());
+            vm.revertToState(snapshot);
         }
+        _process(ETHER, _only(last));
+        _assertCoin(last.outputId, 0, false, last.key - MEP / 2);
+    }
+
+    function test_headMovesAsFarAsTheGasAllows() public {
+        _emptyKeys(40);
         IRootChain.ExitRecord memory last = _exitingDeposit(alice, 1 ether);
         _advanceTo(last.key);
         uint256 before = rootChain.exitKeys(ETHER, 0, 100).length;
         uint256 left = before;
-        for (uint256 gasLimit = 60_000; left == before; gasLimit += 2000) {
-            rootChain.processExits{gas: gasLimit}(ETHER, _only(last));
+        for (uint256 gasLimit = 60_000; left == before; gasLimit += 10_000) {
+            rootChain.processExits{gas: gasLimit}(ETHER, _only(last), _noPieces());
             left = rootChain.exitKeys(ETHER, 0, 100).length;
         }
         vm.assertTrue(left < before && left > 1, "some keys are cleared");
@@ -271,6 +283,14 @@ contract ProcessingTest is RootChainTest {
     }
 
     // -------------------------------------------------------------- internals
+
+    /// Leaves keys whose exits are challenged.
+    function _emptyKeys(uint256 count) private {
+        for (uint256 i = 0; i < count; ++i) {
+            _challenge(_exitingDeposit(alice, 1));
+            _advance(G);
+        }
+    }
 
     function _challenge(IRootChain.ExitRecord memory record) private {
         uint256 privateKey = record.owner == alice ? ALICE_KEY : BOB_KEY;

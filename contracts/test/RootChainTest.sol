@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IInFlightExits} from "../src/interfaces/IInFlightExits.sol";
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
+import {NO_PIECES} from "../src/types/PieceSet.sol";
 import {Position, depositPosition, outputPosition} from "../src/types/Position.sol";
 import {Vm, vm} from "./Vm.sol";
 import {PermitToken} from "./mocks/PermitToken.sol";
@@ -32,6 +34,11 @@ abstract contract RootChainTest {
     uint128 internal constant BOUNTY = 0.003 ether;
     /// What returns of a bond with its exit.
     uint256 internal constant BACK = BOND - BOUNTY;
+    uint128 internal constant IN_FLIGHT_BOND = 0.05 ether;
+    uint128 internal constant PIECE_BOND = 0.01 ether;
+    uint128 internal constant PIECE_BOND_PER_INPUT = 0.001 ether;
+    uint128 internal constant PIECE_BOUNTY = 0.002 ether;
+    uint128 internal constant PIECE_BOUNTY_PER_INPUT = 0.0003 ether;
     address internal constant ETHER = address(0);
 
     uint256 internal constant ALICE_KEY = 0xa11ce;
@@ -67,12 +74,22 @@ abstract contract RootChainTest {
     }
 
     function _deploy(IRootChain.Parameters memory parameters) internal returns (IRootChain) {
-        return IRootChain(vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(parameters)));
+        address facet = vm.deployCode("out/InFlightExits.sol/InFlightExits.json", abi.encode(parameters));
+        return IRootChain(vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(parameters, facet)));
     }
 
     function _parameters() internal view virtual returns (IRootChain.Parameters memory) {
         return IRootChain.Parameters({
-            operator: operator, minimumExitPeriod: MEP, sunset: SUNSET, exitBond: BOND, exitBounty: BOUNTY
+            operator: operator,
+            minimumExitPeriod: MEP,
+            sunset: SUNSET,
+            exitBond: BOND,
+            exitBounty: BOUNTY,
+            inFlightBond: IN_FLIGHT_BOND,
+            pieceBond: PIECE_BOND,
+            pieceBondPerInput: PIECE_BOND_PER_INPUT,
+            pieceBounty: PIECE_BOUNTY,
+            pieceBountyPerInput: PIECE_BOUNTY_PER_INPUT
         });
     }
 
@@ -158,21 +175,31 @@ abstract contract RootChainTest {
         return keccak256(bytes.concat(hex"04", keccak256(body), bytes1(outputIndex)));
     }
 
-    /// Returns what a wallet shows before it signs a payment made by `_payment`.
-    function _digest(bytes32 input, address owner, address asset, uint128 amount) internal view returns (bytes32) {
-        bytes32 outputHash = keccak256(
-            abi.encode(
-                keccak256("Output(uint8 kind,address owner,address asset,uint128 amount)"), 1, owner, asset, amount
-            )
-        );
+    /// Returns what a wallet shows before it signs a transaction made by `_body`.
+    function _digest(bytes32[] memory inputs, Output[] memory outputs, bytes32 memo) internal view returns (bytes32) {
+        bytes memory outputHashes;
+        for (uint256 i = 0; i < outputs.length; ++i) {
+            outputHashes = bytes.concat(
+                outputHashes,
+                keccak256(
+                    abi.encode(
+                        keccak256("Output(uint8 kind,address owner,address asset,uint128 amount)"),
+                        1,
+                        outputs[i].owner,
+                        outputs[i].asset,
+                        outputs[i].amount
+                    )
+                )
+            );
+        }
         bytes32 structHash = keccak256(
             abi.encode(
                 keccak256(
                     "Transaction(bytes32[] inputs,Output[] outputs,bytes32 memo)Output(uint8 kind,address owner,address asset,uint128 amount)"
                 ),
-                keccak256(abi.encode(input)),
-                keccak256(abi.encode(outputHash)),
-                bytes32(0)
+                keccak256(abi.encodePacked(inputs)),
+                keccak256(outputHashes),
+                memo
             )
         );
         bytes32 domain = keccak256(
@@ -185,6 +212,25 @@ abstract contract RootChainTest {
             )
         );
         return keccak256(bytes.concat(hex"1901", domain, structHash));
+    }
+
+    /// The same, of a payment made by `_payment`.
+    function _digest(bytes32 input, address owner, address asset, uint128 amount) internal view returns (bytes32) {
+        bytes32[] memory inputs = new bytes32[](1);
+        inputs[0] = input;
+        Output[] memory outputs = new Output[](1);
+        outputs[0] = Output(owner, asset, amount);
+        return _digest(inputs, outputs, 0);
+    }
+
+    /// Returns a signature over a transaction made by `_body`.
+    function _sign(uint256 privateKey, bytes32[] memory inputs, Output[] memory outputs, bytes32 memo)
+        internal
+        view
+        returns (bytes memory)
+    {
+        (bytes32 r, bytes32 vs) = vm.signCompact(privateKey, _digest(inputs, outputs, memo));
+        return bytes.concat(r, vs);
     }
 
     /// Returns a payment and its input owner's signature.
@@ -323,7 +369,11 @@ abstract contract RootChainTest {
 
     function _process(address asset, IRootChain.ExitRecord[] memory records) internal {
         vm.prank(processor);
-        rootChain.processExits(asset, records);
+        rootChain.processExits(asset, records, _noPieces());
+    }
+
+    function _noPieces() internal pure returns (IInFlightExits.PieceRecord[] memory) {
+        return new IInFlightExits.PieceRecord[](0);
     }
 
     /// Returns the record with one of its six fields changed.
@@ -372,7 +422,8 @@ abstract contract RootChainTest {
         Placed memory placed;
         IRootChain.ExitRecord memory record;
         IRootChain.Permit memory permit;
-        calls = new bytes[](10);
+        IInFlightExits.Spend memory spend;
+        calls = new bytes[](17);
         calls[0] = abi.encodeCall(IRootChain.deposit, (alice));
         calls[1] = abi.encodeCall(IRootChain.depositErc20, (address(token), 1, alice));
         calls[2] = abi.encodeCall(IRootChain.depositErc20WithPermit, (address(token), 1, alice, permit));
@@ -381,8 +432,17 @@ abstract contract RootChainTest {
         calls[5] = abi.encodeCall(IRootChain.startStandardExitOfDeposit, (0, ETHER, 1, 0));
         calls[6] = abi.encodeCall(IRootChain.challengeStandardExit, (record, "", ""));
         calls[7] = abi.encodeCall(IRootChain.assignExit, (record, alice));
-        calls[8] = abi.encodeCall(IRootChain.processExits, (ETHER, new IRootChain.ExitRecord[](0)));
+        calls[8] = abi.encodeCall(IRootChain.processExits, (ETHER, new IRootChain.ExitRecord[](0), _noPieces()));
         calls[9] = abi.encodeCall(IRootChain.claim, (ETHER, alice));
+        calls[10] = abi.encodeCall(IInFlightExits.startInFlightExit, ("", "", new IInFlightExits.InputProof[](0)));
+        calls[11] = abi.encodeCall(
+            IInFlightExits.improveInFlightExit, ("", "", NO_PIECES, new IInFlightExits.InputProof[](0), new uint64[](0))
+        );
+        calls[12] = abi.encodeCall(IInFlightExits.piggyback, ("", "", NO_PIECES, 0));
+        calls[13] = abi.encodeCall(IInFlightExits.challengeNotCanonical, (0, "", 0, spend));
+        calls[14] = abi.encodeCall(IInFlightExits.respondNotCanonical, (0, placed.proof));
+        calls[15] = abi.encodeCall(IInFlightExits.challengePieceSpent, ("", "", 0, spend));
+        calls[16] = abi.encodeCall(IInFlightExits.closeInFlightExit, (0, ""));
     }
 
     // ------------------------------------------------------------ assertions

@@ -160,7 +160,7 @@ contract StandardExitsTest is RootChainTest {
         _depositEther(carol, 10 ether);
         IRootChain.ExitRecord memory record = _startExit(placed, 0, _aliceOutput);
         _advanceTo(record.key);
-        rootChain.processExits(ETHER, _only(record));
+        rootChain.processExits(ETHER, _only(record), _noPieces());
         bytes memory settled =
             abi.encodeWithSelector(IRootChain.AlreadySettled.selector, record.outputId, record.key - MEP / 2);
         _expectStartRefused(placed, 0, settled);
@@ -201,7 +201,7 @@ contract StandardExitsTest is RootChainTest {
     function test_startStandardExitOfDeposit_revertsIfSettled() public {
         IRootChain.ExitRecord memory record = _exitingDeposit(alice, 1 ether);
         _advanceTo(record.key);
-        rootChain.processExits(ETHER, _only(record));
+        rootChain.processExits(ETHER, _only(record), _noPieces());
         vm.prank(alice);
         vm.expectRevert(
             abi.encodeWithSelector(IRootChain.AlreadySettled.selector, record.outputId, record.key - MEP / 2)
@@ -226,7 +226,7 @@ contract StandardExitsTest is RootChainTest {
         IRootChain.ExitRecord memory record = _exitingDeposit(alice, 1 ether);
         _haltFrom(1);
         _advanceTo(record.key);
-        rootChain.processExits(ETHER, _only(record));
+        rootChain.processExits(ETHER, _only(record), _noPieces());
         vm.assertEq(alice.balance, 1000 ether - BOUNTY, "deposits are never void");
     }
 
@@ -311,7 +311,7 @@ contract StandardExitsTest is RootChainTest {
         _assertOneKey(ETHER, record.key, 0);
         _assertOwed(ETHER, 1 ether);
         _advanceTo(record.key);
-        rootChain.processExits(ETHER, _only(record));
+        rootChain.processExits(ETHER, _only(record), _noPieces());
         vm.assertEq(alice.balance, 1000 ether - 1 ether - BOND, "alice gets nothing");
     }
 
@@ -417,7 +417,7 @@ contract StandardExitsTest is RootChainTest {
         uint256 aliceBalance = alice.balance;
         uint256 carolBalance = carol.balance;
         _advanceTo(record.key);
-        rootChain.processExits(ETHER, _only(record));
+        rootChain.processExits(ETHER, _only(record), _noPieces());
         vm.assertEq(alice.balance, aliceBalance, "alice");
         vm.assertEq(carol.balance, carolBalance + 1 ether + BOND - BOUNTY, "carol has amount and bond");
         _assertCoin(record.outputId, 0, false, record.key - MEP / 2);
@@ -435,7 +435,7 @@ contract StandardExitsTest is RootChainTest {
         _assertExiting(record, 1);
         uint256 bobBalance = bob.balance;
         _advanceTo(record.key);
-        rootChain.processExits(ETHER, _only(record));
+        rootChain.processExits(ETHER, _only(record), _noPieces());
         vm.assertEq(bob.balance, bobBalance, "bob has no part in the second exit");
     }
 

@@ -4,7 +4,9 @@ pragma solidity 0.8.37;
 import {CoinState, DEPOSITED_COIN, UNKNOWN_COIN, settledCoin} from "../src/types/CoinState.sol";
 import {Halt} from "../src/types/Halt.sol";
 import {ETHER_OWED_LIMIT, Head} from "../src/types/Head.sol";
+import {Decision, InFlightState, NOT_INCLUDED, PlaceHolder, newInFlightState} from "../src/types/InFlightState.sol";
 import {KeyNode, newKeyNode} from "../src/types/KeyNode.sol";
+import {PieceSet} from "../src/types/PieceSet.sol";
 import {Position, depositPosition, outputPosition} from "../src/types/Position.sol";
 import {vm} from "./Vm.sol";
 
@@ -59,6 +61,10 @@ contract TypesTest {
             CoinState assigned = exiting.withAssignment();
             vm.assertTrue(assigned.isAssigned() && assigned.isExitOf(hash) && !exiting.isAssigned(), "assigned");
             vm.assertEq(CoinState.unwrap(assigned.withoutExit()), i, "ended");
+            CoinState settledMeanwhile = assigned.withSettlement(freeze);
+            vm.assertTrue(settledMeanwhile.isExitOf(hash) && settledMeanwhile.isAssigned(), "still exiting");
+            vm.assertEq(settledMeanwhile.state(), freeze, "settled meanwhile");
+            vm.assertEq(CoinState.unwrap(settledMeanwhile.withoutExit()), freeze, "ended and settled");
         }
         CoinState settled = settledCoin(freeze);
         vm.assertTrue(settled.isSettled() && !settled.isExiting() && settled.state() == freeze, "settled");
@@ -86,6 +92,60 @@ contract TypesTest {
         vm.assertEq(Position.unwrap(position), expected, "output's position");
         vm.assertTrue(depositPosition(nonce).isDeposit(), "deposit");
         vm.assertEq(Position.unwrap(depositPosition(nonce)), 2 ** 63 + uint256(nonce) * 16, "deposit's position");
+    }
+
+    function testFuzz_position_ofOutput(uint40 number, uint24 txIndex, uint8 index, uint40 nonce) public pure {
+        Position place = outputPosition(number >> 1, txIndex >> 4, 0);
+        index >>= 4;
+        Position position = place.ofOutput(index);
+        vm.assertTrue(position.isAt(outputPosition(number >> 1, txIndex >> 4, index)), "position");
+        vm.assertEq(position.outputIn(), index, "output");
+        vm.assertEq(position.isOlderThan(place), false, "not older");
+        vm.assertEq(place.isOlderThan(position), index != 0, "older");
+        vm.assertEq(depositPosition(nonce).depositNonce(), nonce, "nonce");
+    }
+
+    function testFuzz_pieceSet(uint32 bits, uint32 others, uint8 piece) public pure {
+        PieceSet pieces = PieceSet.wrap(bits);
+        piece >>= 3;
+        uint256 count = 0;
+        uint256 first = 32;
+        for (uint256 i = 32; i != 0; --i) {
+            if ((uint256(bits) >> (i - 1)) & 1 == 0) continue;
+            ++count;
+            first = i - 1;
+        }
+        vm.assertEq(pieces.count(), count, "count");
+        vm.assertEq(pieces.isEmpty(), count == 0, "empty");
+        if (count != 0) vm.assertEq(pieces.first(), first, "first");
+        vm.assertEq(pieces.has(piece), bits & (uint32(1) << piece) != 0, "has");
+        vm.assertFalse(pieces.without(piece).has(piece), "without");
+        vm.assertEq(
+            PieceSet.unwrap(pieces.without(piece)) | (uint32(1) << piece), bits | (uint32(1) << piece), "others"
+        );
+        vm.assertEq(PieceSet.unwrap(pieces.with(PieceSet.wrap(others))), bits | others, "with");
+        vm.assertEq(PieceSet.unwrap(pieces.shared(PieceSet.wrap(others))), bits & others, "shared");
+    }
+
+    function testFuzz_inFlightState(uint40 start, uint40 key, uint32 pieces, uint64 place, uint40 later) public pure {
+        InFlightState state = newInFlightState(start, key);
+        vm.assertEq(state.isOpen(), start != 0 || key != 0, "open");
+        place >>= 1;
+        for (uint256 i = 0; i < 2; ++i) {
+            // Each field is written over another value.
+            PieceSet live = PieceSet.wrap(i == 0 ? ~pieces : pieces);
+            Position oldest = Position.wrap(i == 0 ? Position.unwrap(NOT_INCLUDED) : place);
+            state = state.withLivePieces(live);
+            state = state.withOldestPlace(oldest, i == 0 ? PlaceHolder.Own : PlaceHolder.Competitor);
+            state = state.withKey(i == 0 ? type(uint40).max : later);
+        }
+        state = state.withDecision(Decision.Void);
+        vm.assertEq(state.start(), start, "start");
+        vm.assertEq(state.key(), later, "key");
+        vm.assertEq(PieceSet.unwrap(state.livePieces()), pieces, "pieces");
+        vm.assertEq(Position.unwrap(state.oldestPlace()), place, "place");
+        vm.assertTrue(state.placeHolder() == PlaceHolder.Competitor, "holder");
+        vm.assertTrue(state.decision() == Decision.Void, "decision");
     }
 
     function _assertSameAbove(Head next, Head head) private pure {

@@ -42,6 +42,9 @@ interface Vm {
     function expectEmit(address emitter) external;
     function recordLogs() external;
     function getRecordedLogs() external returns (Log[] memory logs);
+    function cool(address target) external;
+    function snapshotState() external returns (uint256 id);
+    function revertToState(uint256 id) external returns (bool success);
     function lastCallGas() external view returns (Gas memory gas);
 
     function readFile(string calldata path) external view returns (string memory content);

@@ -3,14 +3,17 @@
 //! The adapter to the root chain makes them, [`Game`](crate::game::Game) takes them in. Every field is as hostile as the
 //! node that it came from; a [`RootEvent`] is well-formed, nothing more.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 
 use crate::block::Header;
+use crate::exit::in_flight::{Decision, InFlightData, Piece, PieceSet, SignedTransaction};
 use crate::exit::standard::ExitRecord;
-use crate::output::{Deposit, OutputId};
+use crate::output::{Deposit, OutputId, TxHash};
+use crate::position::Place;
 
 /// A root-chain block's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +43,7 @@ pub struct RootBlock {
     pub events: Vec<RootEvent>,
 }
 
-/// An event of the contract. Named and filled as in `IRootChain.sol`.
+/// An event of the contract. Named and filled as in `IRootChain.sol` and `IInFlightExits.sol`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootEvent {
     /// A deposit was taken. §2.
@@ -119,4 +122,98 @@ pub enum RootEvent {
         /// How much.
         amount: U256,
     },
+    /// A step of an in-flight exit. §6.
+    InFlight {
+        /// The exit's transaction.
+        tx_hash: TxHash,
+        /// What happened.
+        step: Box<InFlightStep>,
+    },
+}
+
+/// A step of an in-flight exit: what its event tells beside the transaction's hash. §6.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InFlightStep {
+    /// It was started. §6.1.
+    Started {
+        /// What the contract keeps the hash of: as many inputs as the transaction has, with the same names.
+        data: InFlightData,
+        /// When, in seconds.
+        start: u64,
+        /// When its pieces can be paid, in seconds, and their place in the order of exits. §4.
+        key: u64,
+        /// The transaction, whose hash is the exit's.
+        transaction: SignedTransaction,
+    },
+    /// Older places of some inputs were shown. §6.1.
+    Improved {
+        /// Its key from now on, in seconds.
+        key: u64,
+        /// Its data from now on.
+        data: InFlightData,
+    },
+    /// Pieces of one asset were claimed by their owner. §6.2.
+    Piggybacked {
+        /// Who.
+        owner: Address,
+        /// Of which asset.
+        asset: Address,
+        /// Which.
+        pieces: PieceSet,
+    },
+    /// A competitor was shown, whose place is now the oldest; the challenger's bond is held. §6.3.
+    CanonicityChallenged {
+        /// Who did.
+        challenger: Address,
+        /// The competitor's place; `None` if no valid block is known to include it.
+        place: Option<Place>,
+        /// The competitor.
+        competitor: SignedTransaction,
+    },
+    /// The exit's transaction was shown at a place that is now the oldest. §6.4.
+    CanonicityAnswered {
+        /// Who did, and has the challenger's bond if one was held.
+        responder: Address,
+        /// The place.
+        place: Place,
+    },
+    /// A live piece was removed by a spend of its coin. §6.5.
+    PieceChallenged {
+        /// Who did, and has its bond.
+        challenger: Address,
+        /// Which.
+        piece: Piece,
+        /// Place of the spend for an input, of the exit's own transaction for an output.
+        place: Place,
+        /// The spend.
+        spend: SignedTransaction,
+    },
+    /// The turn of its first piece came. The inputs of a canonical one are settled. §6.6.
+    Decided(Decision),
+    /// A piece was paid and its coin settled. §6.7.
+    PiecePaid {
+        /// The coin.
+        output_id: OutputId,
+        /// Who was paid.
+        payee: Address,
+        /// Which piece.
+        piece: Piece,
+        /// What the coin is worth.
+        amount: u128,
+        /// What was paid; less where the asset could not cover it.
+        paid: u128,
+        /// Whether the payment failed and waits to be claimed.
+        credited: bool,
+    },
+    /// The turn of a piece came that pays nothing: it gave back its bond alone. §6.7.
+    PieceReturned {
+        /// The coin.
+        output_id: OutputId,
+        /// Who got the bond back.
+        payee: Address,
+        /// Which piece.
+        piece: Piece,
+    },
+    /// It was closed: nothing of it is left. §6.8.
+    Closed,
 }

@@ -1,4 +1,4 @@
-//! The exit game as the root chain tells it: blocks and events in, state out, reversible block by block. §3.1, §5, §7.
+//! The exit game as the root chain tells it: blocks and events in, state out, reversible block by block. §3.1, §5–§7.
 //!
 //! A [`Game`] stands at a root-chain head. Whoever needs the anchor's view asks with the anchor's number: what takes (exits)
 //! counts at the head, what gives (deposits, coins freed by a challenge) at the anchor.
@@ -12,8 +12,13 @@ use crate::block::Header;
 use crate::exit::key::Periods;
 use crate::exit::standard::ExitRecord;
 use crate::facts::{RootBlock, RootEvent, RootRef};
-use crate::output::{Deposit, OutputId};
+use crate::output::{Deposit, OutputId, TxHash};
 use crate::position::BlockNumber;
+
+mod in_flight;
+
+pub use self::in_flight::InFlightExit;
+use self::in_flight::{InFlightChange, InFlightExits};
 
 /// A pending standard exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +29,8 @@ pub struct PendingExit {
     pub payee: Address,
     /// Number of the root block that holds the start.
     pub started_in: u64,
+    /// The coin's recorded freeze, in seconds, if an in-flight exit has settled it since: this exit pays nothing. §5.1.
+    pub settled: Option<u64>,
 }
 
 /// How far a coin has got in leaving.
@@ -55,6 +62,7 @@ pub struct Game {
     /// By number − 1, with the root block that holds each.
     headers: Vec<(Header, RootRef)>,
     exits: BTreeMap<OutputId, CoinExit>,
+    in_flight: InFlightExits,
     claimable: BTreeMap<(Address, Address), U256>,
 }
 
@@ -66,11 +74,12 @@ struct ConnectedBlock {
 }
 
 /// One change with what undoes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Change {
     Deposited,
     Submitted,
     Exit { output_id: OutputId, before: Option<CoinExit> },
+    InFlight(InFlightChange),
     Claimable { of: (Address, Address), before: Option<U256> },
 }
 
@@ -87,6 +96,7 @@ impl Game {
             deposits: Vec::new(),
             headers: Vec::new(),
             exits: BTreeMap::new(),
+            in_flight: InFlightExits::default(),
             claimable: BTreeMap::new(),
         }
     }
@@ -200,25 +210,79 @@ impl Game {
         })
     }
 
-    /// Returns the time after which no block may spend the coin, if it is exiting or settled. §3.1.
+    /// Returns the open in-flight exit of a transaction. §6.
     #[must_use]
-    pub fn freeze_of(&self, output_id: OutputId) -> Option<u64> {
-        match self.exits.get(&output_id)? {
-            CoinExit::Pending(pending) => Some(self.periods.freeze_of_standard_exit(pending.record.key)),
-            CoinExit::Settled { freeze } => Some(*freeze),
-            CoinExit::Freed { .. } => None,
-        }
+    pub fn in_flight_exit(&self, tx_hash: TxHash) -> Option<&InFlightExit> {
+        self.in_flight.get(tx_hash)
     }
 
-    /// Returns whether an operator may accept a spend of the coin: no exit pending or settled at the head, and any earlier
-    /// one ended in a root block that is not after the anchor. §3.1.
+    /// Returns whether the in-flight exit of a transaction that started at `start` was closed. §6.8.
     #[must_use]
-    pub fn is_spendable(&self, output_id: OutputId, anchor_number: u64) -> bool {
-        match self.exits.get(&output_id) {
-            None => true,
-            Some(CoinExit::Freed { ended_in }) => *ended_in <= anchor_number,
+    pub fn is_in_flight_exit_closed(&self, tx_hash: TxHash, start: u64) -> bool {
+        self.in_flight.is_closed(tx_hash, start)
+    }
+
+    /// Returns whether an in-flight exit of a transaction that started at `start` or later was closed. §6.8.
+    #[must_use]
+    pub fn is_in_flight_exit_closed_since(&self, tx_hash: TxHash, start: u64) -> bool {
+        self.in_flight.is_closed_since(tx_hash, start)
+    }
+
+    /// Returns the open in-flight exits, by hash of their transactions. §6.
+    pub fn in_flight_exits(&self) -> impl Iterator<Item = &InFlightExit> {
+        self.in_flight.iter()
+    }
+
+    /// Returns the open in-flight exits of transactions that spend the coin. §6.
+    pub fn in_flight_exits_of_input(&self, output_id: OutputId) -> impl Iterator<Item = &InFlightExit> {
+        self.in_flight.of_input(output_id)
+    }
+
+    /// Returns the open in-flight exit of the transaction that made the coin, if the coin is piggybacked in it. §6.2.
+    #[must_use]
+    pub fn in_flight_exit_of_output(&self, output_id: OutputId) -> Option<&InFlightExit> {
+        self.in_flight.of_live_output(output_id)
+    }
+
+    /// Returns the time after which no block may spend the coin, if it is exiting or settled: the earliest freeze that
+    /// binds, and of a settled coin the recorded one alone. §3.1.
+    #[must_use]
+    pub fn freeze_of(&self, output_id: OutputId) -> Option<u64> {
+        let pending = match self.exits.get(&output_id) {
+            Some(CoinExit::Settled { freeze } | CoinExit::Pending(PendingExit { settled: Some(freeze), .. })) => {
+                return Some(*freeze);
+            }
+            Some(CoinExit::Pending(pending)) => Some(self.periods.freeze_of_standard_exit(pending.record.key)),
+            Some(CoinExit::Freed { .. }) | None => None,
+        };
+        pending.into_iter().chain(self.in_flight.freeze_of(output_id, &self.periods)).min()
+    }
+
+    /// Returns the number of the last root block that ended an exit of the coin without settling it: a reorganisation of that
+    /// block brings the exit back, and its freeze with it. §3.1.
+    #[must_use]
+    pub fn freed_in(&self, output_id: OutputId) -> Option<u64> {
+        let freed_in = match self.exits.get(&output_id) {
+            Some(CoinExit::Freed { ended_in }) => Some(*ended_in),
+            Some(CoinExit::Pending(_) | CoinExit::Settled { .. }) | None => None,
+        };
+        freed_in.max(self.in_flight.freed_in(output_id))
+    }
+
+    /// Returns whether an operator may accept `spender`, a transaction over the coin. §3.1.
+    ///
+    /// At the head no exit of the coin is pending or settled and no in-flight exit has it for a live piece; those that ended
+    /// did so in root blocks not after the anchor. An open in-flight exit with the coin among its inputs locks it against all
+    /// but its own transaction, which is accepted for F/2 after the start.
+    #[must_use]
+    pub fn is_spendable(&self, output_id: OutputId, spender: TxHash, anchor_number: u64) -> bool {
+        let is_free = match self.exits.get(&output_id) {
+            None | Some(CoinExit::Freed { .. }) => true,
             Some(CoinExit::Pending(_) | CoinExit::Settled { .. }) => false,
-        }
+        };
+        is_free
+            && self.freed_in(output_id).is_none_or(|freed_in| freed_in <= anchor_number)
+            && self.in_flight.is_spendable(output_id, spender, &self.periods, self.now())
     }
 
     /// Returns the account's credit in an asset, in base units. §5.2.
@@ -252,20 +316,36 @@ impl Game {
                 if !matches!(self.exits.get(&record.output_id), None | Some(CoinExit::Freed { .. })) {
                     return Err(GameError::AlreadyExiting { output_id: record.output_id });
                 }
-                let pending = PendingExit { record: *record, payee: record.output.owner, started_in: at.number };
+                let (payee, started_in) = (record.output.owner, at.number);
+                let pending = PendingExit { record: *record, payee, started_in, settled: None };
                 self.set_exit(record.output_id, CoinExit::Pending(pending), changes);
             }
             RootEvent::StandardExitChallenged { output_id, .. } | RootEvent::ExitReturned { output_id, .. } => {
-                self.pending(*output_id)?;
-                self.set_exit(*output_id, CoinExit::Freed { ended_in: at.number }, changes);
+                let ended = match self.pending(*output_id)?.settled {
+                    None => CoinExit::Freed { ended_in: at.number },
+                    Some(freeze) => CoinExit::Settled { freeze },
+                };
+                self.set_exit(*output_id, ended, changes);
             }
             RootEvent::ExitAssigned { output_id, payee } => {
                 let pending = self.pending(*output_id)?;
                 self.set_exit(*output_id, CoinExit::Pending(PendingExit { payee: *payee, ..pending }), changes);
             }
             RootEvent::ExitPaid { output_id, .. } => {
-                let freeze = self.periods.freeze_of_standard_exit(self.pending(*output_id)?.record.key);
+                let pending = self.pending(*output_id)?;
+                if pending.settled.is_some() {
+                    return Err(GameError::AlreadySettled { output_id: *output_id });
+                }
+                let freeze = self.periods.freeze_of_standard_exit(pending.record.key);
                 self.set_exit(*output_id, CoinExit::Settled { freeze }, changes);
+            }
+            RootEvent::InFlight { tx_hash, step } => {
+                let mut of_exits = Vec::new();
+                let settled = self.in_flight.apply(at.number, *tx_hash, step, &self.periods, &mut of_exits);
+                changes.extend(of_exits.into_iter().map(Change::InFlight));
+                for (output_id, freeze) in settled? {
+                    self.settle(output_id, freeze, changes)?;
+                }
             }
             RootEvent::Credited { account, asset, amount } => {
                 let of = (*account, *asset);
@@ -285,6 +365,19 @@ impl Game {
         }
     }
 
+    /// Settles a coin by an in-flight exit. A pending standard exit of it stays until its turn. §5.1.
+    fn settle(&mut self, output_id: OutputId, freeze: u64, changes: &mut Vec<Change>) -> Result<(), GameError> {
+        let settled = match self.exits.get(&output_id) {
+            Some(CoinExit::Settled { .. } | CoinExit::Pending(PendingExit { settled: Some(_), .. })) => {
+                return Err(GameError::AlreadySettled { output_id });
+            }
+            Some(CoinExit::Pending(pending)) => CoinExit::Pending(PendingExit { settled: Some(freeze), ..*pending }),
+            Some(CoinExit::Freed { .. }) | None => CoinExit::Settled { freeze },
+        };
+        self.set_exit(output_id, settled, changes);
+        Ok(())
+    }
+
     fn set_exit(&mut self, output_id: OutputId, exit: CoinExit, changes: &mut Vec<Change>) {
         let before = self.exits.insert(output_id, exit);
         changes.push(Change::Exit { output_id, before });
@@ -301,6 +394,7 @@ impl Game {
                 Change::Deposited => drop(self.deposits.pop()),
                 Change::Submitted => drop(self.headers.pop()),
                 Change::Exit { output_id, before } => drop(restore(&mut self.exits, output_id, before)),
+                Change::InFlight(change) => self.in_flight.revert(change),
                 Change::Claimable { of, before } => drop(restore(&mut self.claimable, of, before)),
             }
         }
@@ -353,6 +447,30 @@ pub enum GameError {
     NotExiting {
         /// The coin.
         output_id: OutputId,
+    },
+    /// The coin was settled before, for good.
+    #[error("{output_id} is paid that is settled")]
+    AlreadySettled {
+        /// The coin.
+        output_id: OutputId,
+    },
+    /// An in-flight exit of the transaction is open.
+    #[error("an in-flight exit of {tx_hash} is started that is open")]
+    AlreadyOpen {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// No in-flight exit of the transaction is open.
+    #[error("an in-flight exit of {tx_hash} goes on that is not open")]
+    NotOpen {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// A piece, an input or a decision that the open exit cannot have.
+    #[error("a step of the in-flight exit of {tx_hash} contradicts those before")]
+    InFlightStep {
+        /// The transaction.
+        tx_hash: TxHash,
     },
     /// More than 256 bits.
     #[error("the credit of {account} overflows")]

@@ -186,7 +186,7 @@ impl Ledger {
             if let Some(first) = coin.spender {
                 return Err(Fault::DoubleSpend { input, output_id, first });
             }
-            inputs.push(&coin.output);
+            inputs.push(coin.output);
         }
         check_balance(&inputs, body.outputs())
     }
@@ -315,7 +315,7 @@ fn made(place: Place, recovered: &RecoveredTransaction) -> impl Iterator<Item = 
 }
 
 /// R5: for every asset the inputs' sum is the outputs' sum. Sums of 16 amounts of 128 bits fit into 256.
-fn check_balance(inputs: &[&Output], outputs: &[Output]) -> Result<(), Fault> {
+pub(crate) fn check_balance(inputs: &[Output], outputs: &[Output]) -> Result<(), Fault> {
     let mut sums: BTreeMap<Address, (U256, U256)> = BTreeMap::new();
     for output in inputs {
         sums.entry(output.asset).or_default().0 += U256::from(output.amount);

@@ -8,7 +8,7 @@
 //! | [`position`], [`output`], [`transaction`], [`signature`] | coins and payments: encodings, names, signatures (§1.1–§1.6) |
 //! | [`tx_tree`], [`utxo_tree`], [`block`], [`receipt`] | what a block commits to and what the operator promises (§1.7–§1.10) |
 //! | [`ledger`], [`fault`] | which block is valid, and which rule a bad one breaks (§3) |
-//! | [`exit`] | the exit game as the contract plays it: keys, queues, standard exits (§4, §5) |
+//! | [`exit`] | the exit game as the contract plays it, call by call: keys, queues, standard and in-flight exits (§4–§6) |
 //! | [`facts`], [`game`] | the root chain's facts in, the exit game's state out, reversible block by block (§3.1, §7) |
 
 #![no_std]

@@ -6,12 +6,13 @@ use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::{RootBlock, RootEvent, RootRef};
 use plasmid_exit_game::game::{CoinExit, Game, GameError};
-use plasmid_exit_game::output::{Deposit, ETHER, Output};
+use plasmid_exit_game::output::{Deposit, ETHER, Output, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Position};
 
 const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 4_800 };
 const ALICE: Address = Address::repeat_byte(0xa1);
 const BOB: Address = Address::repeat_byte(0xb0);
+const SPENDER: TxHash = TxHash(B256::ZERO);
 
 fn root_block(number: u64, branch: u8, events: Vec<RootEvent>) -> RootBlock {
     let hash = |number: u64, branch| {
@@ -56,14 +57,14 @@ fn an_exit_freezes_its_coin_at_the_head_and_frees_it_at_the_anchor() {
         root_block(2, 0, vec![RootEvent::StandardExitStarted(exit_of(&coin, key))]),
     ]);
     assert_eq!(game.freeze_of(id), Some(key - 300));
-    assert!(!game.is_spendable(id, 2));
+    assert!(!game.is_spendable(id, SPENDER, 2));
 
     let (spend, signature) = (Bytes::new(), Bytes::new());
     let challenged = RootEvent::StandardExitChallenged { output_id: id, challenger: BOB, spend, signature };
     game.connect_block(&root_block(3, 0, vec![challenged])).unwrap();
     assert_eq!(game.freeze_of(id), None);
-    assert!(!game.is_spendable(id, 2), "the challenge may still be reorganised away");
-    assert!(game.is_spendable(id, 3));
+    assert!(!game.is_spendable(id, SPENDER, 2), "the challenge may still be reorganised away");
+    assert!(game.is_spendable(id, SPENDER, 3));
 }
 
 #[test]

@@ -27,6 +27,16 @@ pub struct Admitted {
     pub is_paying: bool,
 }
 
+impl Admitted {
+    /// Hashes a body, recovers who signed it, and looks whether it pays.
+    #[must_use]
+    pub fn new(body: Transaction, signature: Signature, domain: &Domain, fees: &FeePolicy) -> Self {
+        let signer = recover::signer(&signature, body.signing_hash(domain));
+        let is_paying = fees.is_paid_by(&body, signer);
+        Self { hash: body.hash(), body, signature, signer, is_paying }
+    }
+}
+
 /// Decodes a body and its signature and recovers the signer.
 ///
 /// # Errors
@@ -41,9 +51,7 @@ pub fn admit(
     let not_canonical = |detail: String| Problem::new(Code::NotCanonical, detail).with_rule(Rule::R1);
     let body = Transaction::decode(body).map_err(|error| not_canonical(error.to_string()))?;
     let signature = Signature::decode(signature).map_err(|error| not_canonical(error.to_string()))?;
-    let signer = recover::signer(&signature, body.signing_hash(domain));
-    let is_paying = fees.is_paid_by(&body, signer);
-    Ok(Admitted { hash: body.hash(), body, signature, signer, is_paying })
+    Ok(Admitted::new(body, signature, domain, fees))
 }
 
 /// An item of a binary batch: what is said to be a body, and a signature.

@@ -52,12 +52,12 @@ impl Api {
         receipts: Receipts,
         chain: SharedChain,
         domain: Domain,
-        fees: FeePolicy,
+        fees: Arc<FeePolicy>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let recovering = Arc::new(Semaphore::new(processors));
-        Self { writer, receipts, chain, domain, fees: Arc::new(fees), metrics, recovering }
+        Self { writer, receipts, chain, domain, fees, metrics, recovering }
     }
 
     /// Returns POST `/v1/transactions`, POST `/v1/transactions/batch` and GET `/v1/fees`.

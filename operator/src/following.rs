@@ -19,6 +19,7 @@ use plasmid_root_chain::node::{At, ReadError};
 use tokio::sync::Notify;
 
 use crate::block_builder::read;
+use crate::in_flight::Offers;
 use crate::metrics::Metrics;
 use crate::writer::{QueueError, WriterHandle};
 
@@ -36,6 +37,8 @@ pub struct Following {
     pub chain: SharedChain,
     /// Who takes them.
     pub writer: WriterHandle,
+    /// Told of every step: in-flight exits may show payments.
+    pub offers: Offers,
     /// Told how far the chain is.
     pub metrics: Arc<Metrics>,
     /// Told of blocks that are closed, committed, final.

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`config`], [`service`] | settings; joining the parts and running them |
 //! | [`api`], [`admission`] | HTTP; what can be said of a transaction by itself |
+//! | [`in_flight`] | payments that in-flight exits show |
 //! | [`writer`] | the one thread that decides, makes durable, then answers |
 //! | [`operator`], [`sequencer`], [`committer`] | all decisions, pure: order and drops, what is submitted when |
 //! | [`journal`] | the log of everything promised |
@@ -18,6 +19,7 @@ pub mod block_builder;
 pub mod committer;
 pub mod config;
 pub mod following;
+pub mod in_flight;
 pub mod journal;
 pub mod metrics;
 pub mod operator;

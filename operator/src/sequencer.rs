@@ -281,7 +281,7 @@ impl Sequencer {
             return Err(Refusal::AlreadySpent { output_id, spender });
         }
         let anchor = chain.game().anchor(chain.finality_depth()).map_or(0, |(at, _)| at.number);
-        if let Some(&output_id) = body.inputs().iter().find(|&&id| !chain.game().is_spendable(id, anchor)) {
+        if let Some(&output_id) = body.inputs().iter().find(|&&id| !chain.game().is_spendable(id, hash, anchor)) {
             return Err(Refusal::Exiting { output_id });
         }
         if !is_paying {
@@ -389,10 +389,12 @@ pub fn freeze_of_block(chain: &Chain, block: &SealedBlock) -> Freeze {
     let of_block = transactions.take_while(|(place, _)| place.block == block.number);
     let mut earliest = Freeze::Never;
     for &id in of_block.flat_map(|(_, transaction)| transaction.transaction.body.inputs()) {
+        if game.freed_in(id).is_some_and(|freed_in| freed_in > anchor) {
+            return Freeze::FreedNotFinal;
+        }
         match (game.freeze_of(id), earliest) {
             (Some(freeze), Freeze::At(before)) => earliest = Freeze::At(freeze.min(before)),
             (Some(freeze), _) => earliest = Freeze::At(freeze),
-            (None, _) if !game.is_spendable(id, anchor) => return Freeze::FreedNotFinal,
             (None, _) => {}
         }
     }

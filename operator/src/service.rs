@@ -26,6 +26,7 @@ use crate::api::Api;
 use crate::block_builder;
 use crate::config::Config;
 use crate::following::Following;
+use crate::in_flight::Offers;
 use crate::journal::{FaultPlan, Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
@@ -99,8 +100,9 @@ pub async fn run(
     let (health, changed) = (writer.health(), writer.changed());
     let wake = Arc::new(Notify::new());
 
-    let fees = config.fees(account.address());
-    let api = Api::new(handle.clone(), receipts, chain.clone(), deployment.domain(), fees, metrics.clone());
+    let (fees, domain) = (Arc::new(config.fees(account.address())), deployment.domain());
+    let offers = Offers { chain: chain.clone(), writer: handle.clone(), domain, fees: fees.clone() };
+    let api = Api::new(handle.clone(), receipts, chain.clone(), domain, fees, metrics.clone());
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     let events = Events::new(EVENTS_KEPT, started);
     let common = common(&api, &chain, &health, &deployment, events.clone(), registry);
@@ -115,6 +117,7 @@ pub async fn run(
         follower,
         chain: chain.clone(),
         writer: handle.clone(),
+        offers,
         metrics,
         events,
         wake: wake.clone(),

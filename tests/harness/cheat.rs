@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use plasmid_exit_game::block::{BodyItem, Header};
 use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::Deposit;
@@ -12,7 +12,7 @@ use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::transaction::PlacedTransaction;
 use plasmid_exit_game::tx_tree;
 use plasmid_exit_game::utxo_tree::{self, UtxoTree};
-use plasmid_root_chain::calls::Submission;
+use plasmid_root_chain::calls::{InclusionProof, InputProof, Submission};
 use plasmid_root_chain::client::RootChain;
 use plasmid_root_chain::events::decode_event;
 use plasmid_root_chain::sender::Sender;
@@ -41,6 +41,8 @@ pub struct CheatingOperator {
     bodies: Arc<Mutex<BTreeMap<u64, Vec<u8>>>>,
     hidden: BTreeMap<u64, Vec<u8>>,
     headers: BTreeMap<BlockNumber, Header>,
+    /// Every block's leaves, each with the hash of its witness.
+    leaves: BTreeMap<BlockNumber, Vec<(B256, B256)>>,
     address: SocketAddr,
 }
 
@@ -68,6 +70,7 @@ impl CheatingOperator {
             bodies,
             hidden: BTreeMap::new(),
             headers: BTreeMap::new(),
+            leaves: BTreeMap::new(),
             address,
         }
     }
@@ -150,6 +153,8 @@ impl CheatingOperator {
             _ => None,
         });
         self.headers.insert(number, header.expect("a submission says so"));
+        let witnesses = leaves.iter().map(|(_, witness)| keccak256(witness));
+        self.leaves.insert(number, hashes.into_iter().zip(witnesses).collect());
         self.number = number;
         number
     }
@@ -162,6 +167,34 @@ impl CheatingOperator {
     #[must_use]
     pub fn header(&self, number: BlockNumber) -> Header {
         self.headers[&number]
+    }
+
+    /// Returns the proof that transaction `index` is in a block, for whom the operator favours.
+    ///
+    /// # Panics
+    ///
+    /// If it is not.
+    #[must_use]
+    pub fn inclusion(&self, number: BlockNumber, index: u32) -> InclusionProof {
+        let leaves = &self.leaves[&number];
+        let hashes: Vec<_> = leaves.iter().map(|(leaf, _)| *leaf).collect();
+        InclusionProof {
+            header: self.header(number),
+            tx_index: TxIndex::new(index).expect("few transactions"),
+            witness_hash: leaves[index as usize].1,
+            path: tx_tree::path(&hashes, index as usize).expect("a transaction of the block"),
+        }
+    }
+
+    /// Returns the proof that output `output_index` of `creation`, transaction `index` of a block, was made there.
+    ///
+    /// # Panics
+    ///
+    /// If it was not.
+    #[must_use]
+    pub fn made_by(&self, creation: &Signed, number: BlockNumber, index: u32, output_index: u8) -> InputProof {
+        let inclusion = self.inclusion(number, index);
+        InputProof::Output { creation: creation.body.clone(), output_index, inclusion }
     }
 
     /// Serves a body after all that was withheld.

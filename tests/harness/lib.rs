@@ -6,6 +6,7 @@
 //! | [`world`] | a deployment on it, with operator and watcher as processes |
 //! | [`people`] | who owns, pays and steals |
 //! | [`load`] | clients that pay whatever happens, and remember every answer |
+//! | [`in_flight`] | in-flight exits as people make them, and the books that must balance |
 //! | [`cheat`] | the cheating operator: commits any block, withholds any body |
 //! | [`proxy`] | a bad network before the root chain |
 //!
@@ -13,6 +14,7 @@
 
 pub mod anvil;
 pub mod cheat;
+pub mod in_flight;
 pub mod load;
 pub mod people;
 pub mod proxy;

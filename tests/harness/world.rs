@@ -13,10 +13,10 @@ use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId};
-use plasmid_exit_game::position::{Position, PositionKind};
+use plasmid_exit_game::position::{BlockNumber, Position, PositionKind};
 use plasmid_exit_game::signature::Domain;
 use plasmid_node::client::{Client, ClientError, ClientLimits};
-use plasmid_node::wire::{Accepted, CoinState, Status};
+use plasmid_node::wire::{Accepted, CoinState, Status, Verdict};
 use plasmid_root_chain::bindings::Value;
 use plasmid_root_chain::calls::{self, InclusionProof};
 use plasmid_root_chain::client::{Bonds, Deployment, RootChain};
@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 use crate::anvil::{self, Anvil, Mining, repository};
 use crate::cheat::CheatingOperator;
-use crate::people::{Coin, People, Person};
+use crate::people::{Coin, People, Person, Signed};
 
 /// Periods of a devnet: MEP 600 s, so F 75, G 3, grace 21.
 pub const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 4_800 };
@@ -63,6 +63,8 @@ pub struct World {
     watcher: Option<Service>,
     data: TempDir,
     setup: Setup,
+    /// Whose coins the watcher guards.
+    guarded: Vec<Person>,
     /// Where a service reaches the root chain, if not at anvil itself.
     ways: BTreeMap<String, String>,
     /// Who lives in it.
@@ -104,6 +106,27 @@ impl World {
         (world, cheat)
     }
 
+    /// As [`Self::cheated`], with a watcher that guards these people's coins.
+    pub async fn cheated_guarding(people: &[Person]) -> (Self, CheatingOperator) {
+        let mut world = Self::bare().await;
+        let cheat = world.cheat().await;
+        world.guard(people);
+        world.start_watcher(&cheat.url());
+        (world, cheat)
+    }
+
+    /// Has the watcher guard these people's coins, from its next start on.
+    fn guard(&mut self, people: &[Person]) {
+        let data_dir = self.data_dir("plasmid-watcher");
+        let keystores = data_dir.join("keystore");
+        std::fs::create_dir_all(&keystores).expect("a folder can be made");
+        std::fs::write(data_dir.join("password"), "secret").expect("a file can be written");
+        for person in people {
+            person.account().save_keystore(&keystores, person.name, "secret").expect("a new keystore");
+        }
+        self.guarded = people.to_vec();
+    }
+
     /// Starts a cheating operator, with the operator's key.
     pub async fn cheat(&self) -> CheatingOperator {
         CheatingOperator::start(self.root.clone(), self.sender(&self.people.operator).await).await
@@ -126,7 +149,7 @@ impl World {
         let root = RootChain::new(node, deployment.contract);
         let data = TempDir::new().expect("a temporary folder");
         let ways = BTreeMap::new();
-        Self { anvil, people, root, deployment, operator: None, watcher: None, data, setup, ways }
+        Self { anvil, people, root, deployment, operator: None, watcher: None, data, setup, guarded: Vec::new(), ways }
     }
 
     /// Has a service reach the root chain at `url`, from its next start on.
@@ -155,7 +178,12 @@ impl World {
     /// As [`Self::start_watcher`], with these variables in its environment.
     pub fn start_watcher_with(&mut self, server: &str, environment: &[(&str, &str)]) {
         let listen = self.watcher.take().map_or_else(free_address, |old| old.listen.clone());
-        let args = ["--server", server].map(str::to_owned);
+        let mut args = ["--server", server].map(str::to_owned).to_vec();
+        if !self.guarded.is_empty() {
+            let password = self.data_dir("plasmid-watcher").join("password");
+            args.extend(["--password-file".to_owned(), password.to_string_lossy().into_owned()]);
+            args.extend(self.guarded.iter().flat_map(|person| ["--guard".to_owned(), person.name.to_owned()]));
+        }
         let watcher = self.service("plasmid-watcher", &listen, &self.people.watcher, &args, environment);
         self.watcher = Some(watcher);
     }
@@ -322,6 +350,15 @@ impl World {
         }
     }
 
+    /// Waits until the watcher has a verdict on a block, and returns it.
+    pub async fn verdict(&self, number: BlockNumber) -> Verdict {
+        eventually("the watcher has a verdict", || async {
+            let verdict = self.watcher().block(number).await.ok()?.verdict;
+            (verdict != Verdict::Unknown).then_some(verdict)
+        })
+        .await
+    }
+
     /// Deposits ether for the depositor and returns the coin.
     pub async fn deposit(&self, person: &Person, amount: u128) -> Coin {
         let receipt = self.send(person, &self.root.deposit(person.address(), amount)).await;
@@ -403,6 +440,19 @@ impl World {
         self.started(&receipt)
     }
 
+    /// Starts the standard exit of an output by an inclusion proof that the owner has from somebody.
+    pub async fn start_exit_by(
+        &self,
+        owner: &Person,
+        creation: &Signed,
+        index: u8,
+        proof: &InclusionProof,
+    ) -> ExitRecord {
+        let bond = self.deployment.bonds.exit_bond_wei;
+        let call = self.root.start_standard_exit(&creation.body.encode(), index, proof, 0, bond);
+        self.started(&self.send(owner, &call).await)
+    }
+
     /// Returns the call that starts a coin's exit with this hint.
     pub async fn exit_call(&self, coin: &Coin, hint: u64) -> Call {
         let bond = self.deployment.bonds.exit_bond_wei;
@@ -436,7 +486,7 @@ impl World {
 
     /// Processes exits and returns the contract's events.
     pub async fn process(&self, asset: Address, exits: &[ExitRecord]) -> Vec<RootEvent> {
-        let receipt = self.send(&self.people.processor, &self.root.process_exits(asset, exits)).await;
+        let receipt = self.send(&self.people.processor, &self.root.process_exits(asset, exits, &[])).await;
         self.events(&receipt)
     }
 
@@ -471,6 +521,19 @@ impl World {
 pub fn coin_of(deposit: &Deposit) -> Coin {
     let position = Position::of_deposit(deposit.nonce).expect("few deposits");
     Coin { id: deposit.output_id(), position, output: deposit.output }
+}
+
+/// Returns the deposit that made a coin.
+///
+/// # Panics
+///
+/// If a transaction did.
+#[must_use]
+pub fn deposit_of(coin: &Coin) -> Deposit {
+    match coin.position.kind() {
+        PositionKind::Deposit(nonce) => Deposit { nonce, output: coin.output },
+        PositionKind::Output(..) => panic!("not a deposit"),
+    }
 }
 
 /// Returns an amount of ether to somebody, as an output.

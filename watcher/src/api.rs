@@ -199,7 +199,7 @@ fn exit_answer(shared: &Shared, chain: &Chain, history: &History, id: OutputId) 
 }
 
 fn pending_answer(shared: &Shared, history: &History, exit: &PendingExit) -> PendingAnswer {
-    let PendingExit { record, payee, started_in } = *exit;
+    let PendingExit { record, payee, started_in, settled: _ } = *exit;
     PendingAnswer {
         position: record.position,
         output: record.output,

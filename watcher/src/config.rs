@@ -36,7 +36,7 @@ pub struct Config {
     /// Who serves bodies: the operator, other watchers; asked in this order
     #[arg(long, value_name = "URL", required = true)]
     pub server: Vec<String>,
-    /// Keystore in the data folder whose coins leave when a block is withheld or invalid
+    /// Keystore in the data folder whose coins and payments leave when a block is withheld or invalid
     #[arg(long, value_name = "NAME")]
     pub guard: Vec<String>,
     /// Root blocks on top of one that make it final

@@ -1,25 +1,28 @@
-//! Which acts are due, as pure functions of what is known. §5.2, §7.
+//! Which acts are due, as pure functions of what is known. §5.2, §6, §7.
 
 use std::fmt;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
+use plasmid_exit_game::exit::in_flight::SignedTransaction;
+use plasmid_exit_game::exit::in_flight::duty::{Act, Duty};
+use plasmid_exit_game::exit::in_flight::guard::{self, OwnAct, OwnDuty, Payout};
 use plasmid_exit_game::fault::Rule;
 use plasmid_exit_game::game::{CoinExit, Game, PendingExit};
-use plasmid_exit_game::output::{ETHER, OutputId};
+use plasmid_exit_game::output::{ETHER, OutputId, TxHash};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::chain::Chain;
 use plasmid_node::wire;
 
+use crate::evidence::SPENDS_MAX;
 use crate::finding::Finding;
 use crate::history::{History, Source};
+use crate::in_flight::{self, Known};
 
-/// Most spends of one coin that are looked at: one is enough, unless the archive has lost it.
-const SPENDS_MAX: usize = 16;
 /// Most coins that are looked at to leave at a time: there will be another time.
 const LEAVES_MAX: usize = 1_000;
 
 /// Tells an act from every other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ActId {
     /// The challenge of an exit.
     Challenge {
@@ -35,28 +38,77 @@ pub enum ActId {
         /// The coin.
         output_id: OutputId,
     },
+    /// An act for an open in-flight exit.
+    InFlight {
+        /// The exit's transaction.
+        tx_hash: TxHash,
+        /// When the exit started, in seconds.
+        start: u64,
+        /// What is done.
+        act: Act,
+    },
+    /// The start of an in-flight exit.
+    Start {
+        /// The payment.
+        tx_hash: TxHash,
+    },
+    /// A guarded owner's act in an open in-flight exit.
+    Own {
+        /// The exit's transaction.
+        tx_hash: TxHash,
+        /// When the exit started, in seconds.
+        start: u64,
+        /// Who does it.
+        owner: Address,
+        /// What is done.
+        act: OwnAct,
+    },
+    /// The processing of what a key's turn pays.
+    Process {
+        /// The asset.
+        asset: Address,
+        /// The key.
+        key: u64,
+    },
 }
 
 impl ActId {
-    /// Returns the coin that it is about.
+    /// Returns the name of the coin, transaction or asset that it is about.
     #[must_use]
-    pub fn output_id(&self) -> OutputId {
+    pub fn subject(&self) -> B256 {
         match self {
-            Self::Challenge { output_id, .. } | Self::Leave { output_id } => *output_id,
+            Self::Challenge { output_id, .. } | Self::Leave { output_id } => output_id.0,
+            Self::InFlight { tx_hash, .. } | Self::Start { tx_hash } | Self::Own { tx_hash, .. } => tx_hash.0,
+            Self::Process { asset, .. } => asset.into_word(),
         }
     }
 
-    /// Returns whether the root chain shows that somebody has done it.
+    /// Returns whether the root chain shows that somebody has done it, or that it is too late for ever.
     #[must_use]
     pub fn is_done(&self, game: &Game) -> bool {
-        match (self, game.exit(self.output_id())) {
-            (_, None) => false,
-            (Self::Challenge { started_in, key, .. }, Some(CoinExit::Pending(exit))) => {
-                exit.started_in > *started_in || (exit.started_in == *started_in && exit.record.key != *key)
-            }
-            (Self::Challenge { .. }, Some(CoinExit::Freed { .. } | CoinExit::Settled { .. })) => true,
-            (Self::Leave { .. }, Some(CoinExit::Pending(_) | CoinExit::Settled { .. })) => true,
-            (Self::Leave { .. }, Some(CoinExit::Freed { .. })) => false,
+        match self {
+            Self::Challenge { output_id, started_in, key } => match game.exit(*output_id) {
+                None => false,
+                Some(CoinExit::Pending(exit)) => {
+                    exit.started_in > *started_in || (exit.started_in == *started_in && exit.record.key != *key)
+                }
+                Some(CoinExit::Freed { .. } | CoinExit::Settled { .. }) => true,
+            },
+            Self::Leave { output_id } => match game.exit(*output_id) {
+                Some(CoinExit::Pending(_) | CoinExit::Settled { .. }) => true,
+                None | Some(CoinExit::Freed { .. }) => false,
+            },
+            Self::InFlight { tx_hash, start, act } => match game.in_flight_exit(*tx_hash) {
+                Some(exit) if exit.start == *start => act.is_done(exit),
+                Some(_) | None => game.is_in_flight_exit_closed(*tx_hash, *start),
+            },
+            Self::Start { tx_hash } => game.in_flight_exit(*tx_hash).is_some(),
+            Self::Own { tx_hash, start, act, .. } => match game.in_flight_exit(*tx_hash) {
+                Some(exit) if exit.start == *start => act.is_done(exit),
+                Some(_) | None => game.is_in_flight_exit_closed(*tx_hash, *start),
+            },
+            // What was paid is due no more; and where nothing is due the call does nothing.
+            Self::Process { .. } => true,
         }
     }
 }
@@ -66,8 +118,80 @@ impl fmt::Display for ActId {
         match self {
             Self::Challenge { output_id, .. } => write!(f, "the challenge of the exit of spent coin {output_id}"),
             Self::Leave { output_id } => write!(f, "the exit of guarded coin {output_id}"),
+            Self::InFlight { tx_hash, act, .. } => {
+                let what = match act {
+                    Act::ChallengeCanonicity { .. } => "the challenge",
+                    Act::Respond { .. } => "the response",
+                    Act::ChallengePiece { .. } => "the challenge of a piece",
+                };
+                write!(f, "{what} in the in-flight exit of {tx_hash}")
+            }
+            Self::Start { tx_hash } => write!(f, "the in-flight exit of {tx_hash}"),
+            Self::Own { tx_hash, owner, act, .. } => {
+                let what = match act {
+                    OwnAct::Improve { .. } => "the improvement",
+                    OwnAct::Piggyback { .. } => "the piggyback",
+                    OwnAct::Close => "the close",
+                };
+                write!(f, "{what} of {owner} in the in-flight exit of {tx_hash}")
+            }
+            Self::Process { asset, key } => write!(f, "the processing of asset {asset} at key {key}"),
         }
     }
+}
+
+/// An act that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Due {
+    /// The exit of a spent coin is to be challenged.
+    Challenge(Challenge),
+    /// An in-flight exit is owed something.
+    InFlight(Duty),
+    /// A guarded owner is to act in an in-flight exit.
+    Own(OwnDuty),
+    /// A guarded owner's payment leaves.
+    Start(Start),
+    /// A guarded coin leaves.
+    Leave(Leave),
+    /// A guarded owner is to be paid.
+    Process(Payout),
+}
+
+impl Due {
+    /// Returns its name.
+    #[must_use]
+    pub fn id(&self) -> ActId {
+        match self {
+            Self::Challenge(challenge) => challenge.id(),
+            Self::InFlight(Duty { tx_hash, start, act, .. }) => {
+                ActId::InFlight { tx_hash: *tx_hash, start: *start, act: *act }
+            }
+            Self::Own(OwnDuty { tx_hash, start, owner, act, .. }) => {
+                ActId::Own { tx_hash: *tx_hash, start: *start, owner: *owner, act: act.clone() }
+            }
+            Self::Start(start) => ActId::Start { tx_hash: start.tx_hash },
+            Self::Leave(leave) => leave.id(),
+            Self::Process(payout) => ActId::Process { asset: payout.asset, key: payout.key },
+        }
+    }
+}
+
+/// Returns all that is due, the most urgent of each kind first. §7.
+///
+/// `bad_since` is the time of the first block that is not valid, if coins leave because of it ([`time_to_leave`]).
+#[must_use]
+pub fn due(chain: &Chain, history: &History, guard: &Guard, bad_since: Option<u64>) -> Vec<Due> {
+    let (game, known) = (chain.game(), Known { chain, history });
+    let in_flight = guard.in_flight(bad_since);
+    let mut due: Vec<_> = due_challenges(game, history).into_iter().map(Due::Challenge).collect();
+    due.extend(in_flight::due(chain, history).into_iter().map(Due::InFlight));
+    due.extend(guard::due(game, &known, &in_flight).into_iter().map(Due::Own));
+    due.extend(due_starts(chain, history, &in_flight).into_iter().map(Due::Start));
+    if bad_since.is_some() {
+        due.extend(due_leaves(chain, history, guard).into_iter().map(Due::Leave));
+    }
+    due.extend(guard::payouts(game, &in_flight).into_iter().map(Due::Process));
+    due
 }
 
 /// A standard exit of a coin whose owner has signed a spend.
@@ -102,16 +226,17 @@ pub fn due_challenges(game: &Game, history: &History) -> Vec<Challenge> {
     due
 }
 
-/// Returns whether guarded coins are to leave now, with a chain whose first block that is not valid is `bad`. §7.
+/// Returns when the first block was committed that is not valid, in seconds, if guarded coins are to leave now because of it:
+/// `bad` is that block with what was found of it. §7.
 ///
 /// At once; only R7 waits half a period, which leaves as much again: a challenge of the exit makes the block valid.
 #[must_use]
-pub fn is_time_to_leave(game: &Game, bad: Option<&(BlockNumber, Finding)>) -> bool {
-    let Some((number, finding)) = bad else { return false };
+pub fn time_to_leave(game: &Game, bad: Option<&(BlockNumber, Finding)>) -> Option<u64> {
+    let (number, finding) = bad?;
     let is_frozen = matches!(finding, Finding::Invalid(breach) if breach.is_of(Rule::R7));
     let patience = if is_frozen { game.periods().minimum_exit_period / 2 } else { 0 };
     let committed_at = game.header(*number).map_or(0, |(header, _)| header.timestamp);
-    finding.is_bad() && game.now() >= committed_at.saturating_add(patience)
+    (finding.is_bad() && game.now() >= committed_at.saturating_add(patience)).then_some(committed_at)
 }
 
 /// Whose coins leave when a block is bad.
@@ -119,8 +244,44 @@ pub fn is_time_to_leave(game: &Game, bad: Option<&(BlockNumber, Finding)>) -> bo
 pub struct Guard {
     /// The owners.
     pub owners: Vec<Address>,
+    /// All accounts that act.
+    pub accounts: Vec<Address>,
     /// What an exit costs its owner in any case, in wei: less ether than this stays.
     pub bounty_wei: u128,
+    /// What a piece of an in-flight exit costs its owner, likewise.
+    pub piece_bounty_wei: u128,
+}
+
+impl Guard {
+    fn in_flight(&self, bad_since: Option<u64>) -> guard::Guard<'_> {
+        let Self { owners, accounts, piece_bounty_wei, .. } = self;
+        guard::Guard { owners, accounts, bad_since, bounty_wei: *piece_bounty_wei }
+    }
+}
+
+/// A payment by or to a guarded owner whose in-flight exit is to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Its hash.
+    pub tx_hash: TxHash,
+    /// The payment.
+    pub payment: SignedTransaction,
+    /// Who starts it.
+    pub owner: Address,
+}
+
+/// Returns the in-flight exits that are to be started because the chain is bad. §7.
+#[must_use]
+pub fn due_starts(chain: &Chain, history: &History, guard: &guard::Guard<'_>) -> Vec<Start> {
+    if guard.bad_since.is_none() {
+        return Vec::new();
+    }
+    let known = Known { chain, history };
+    let start = |(tx_hash, signer, payment): (TxHash, Address, &SignedTransaction)| {
+        let owner = guard::starter(payment, signer, chain.game(), &known, guard)?;
+        Some(Start { tx_hash, payment: payment.clone(), owner })
+    };
+    history.guarded_payments().filter_map(start).take(LEAVES_MAX).collect()
 }
 
 /// A guarded coin whose exit is to be started.

@@ -12,11 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256};
+use plasmid_exit_game::exit::in_flight::SignedTransaction;
 use plasmid_exit_game::ledger::{Leaf, RecoveredTransaction};
 use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::signature::{SIGNATURE_LEN, Signature};
-use plasmid_exit_game::transaction::{PlacedTransaction, Transaction};
+use plasmid_exit_game::transaction::Transaction;
 use plasmid_node::kill_point;
 use serde::{Deserialize, Serialize};
 
@@ -71,23 +72,6 @@ pub enum Source {
     Loose(TxHash),
 }
 
-/// A body with its owner's signature: all that a challenge needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedBody {
-    /// The body.
-    pub body: Transaction,
-    /// The signature for it.
-    pub signature: Signature,
-}
-
-impl SignedBody {
-    /// Returns body and signature of a transaction.
-    #[must_use]
-    pub fn of(transaction: &PlacedTransaction) -> Self {
-        Self { body: transaction.body.clone(), signature: transaction.witness.signature }
-    }
-}
-
 /// The store with its index. One writer.
 #[derive(Debug)]
 pub struct History {
@@ -95,6 +79,9 @@ pub struct History {
     records: BTreeMap<BlockNumber, BlockRecord>,
     made: BTreeSet<(OutputId, Position)>,
     spent: BTreeSet<(OutputId, Spend)>,
+    guarded: BTreeSet<Address>,
+    /// Every payment by or to a guarded owner, with its signer.
+    guarded_payments: BTreeMap<(TxHash, Address), SignedTransaction>,
 }
 
 impl History {
@@ -140,7 +127,14 @@ impl History {
     }
 
     fn load(db: sled::Db) -> Result<Self, HistoryError> {
-        let mut history = Self { db, records: BTreeMap::new(), made: BTreeSet::new(), spent: BTreeSet::new() };
+        let mut history = Self {
+            db,
+            records: BTreeMap::new(),
+            made: BTreeSet::new(),
+            spent: BTreeSet::new(),
+            guarded: BTreeSet::new(),
+            guarded_payments: BTreeMap::new(),
+        };
         let damaged = |what: &str| HistoryError::Damaged { what: what.to_owned() };
         // Every value is read once, so that damage shows now and not in the middle of a duty.
         for entry in history.db.iter() {
@@ -164,6 +158,27 @@ impl History {
             }
         }
         Ok(history)
+    }
+
+    /// Keeps the payments by and to these owners at hand. Called before any block joins the index.
+    ///
+    /// # Errors
+    ///
+    /// [`HistoryError::Store`].
+    pub fn guard(&mut self, owners: impl IntoIterator<Item = Address>) -> Result<(), HistoryError> {
+        self.guarded.extend(owners);
+        for entry in self.db.scan_prefix([LOOSE]) {
+            let (_, value) = entry?;
+            if let Some((signer, signed)) = decode_loose(&value) {
+                self.keep_if_guarded(signer, &signed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the payments that a guarded owner signed or is paid by, with hash and signer, wherever they stand.
+    pub fn guarded_payments(&self) -> impl Iterator<Item = (TxHash, Address, &SignedTransaction)> {
+        self.guarded_payments.iter().map(|(&(tx_hash, signer), signed)| (tx_hash, signer, signed))
     }
 
     /// Returns the record of a block, if it was looked at.
@@ -250,7 +265,7 @@ impl History {
         batch.remove(&key_of(SIGNERS, number));
         for (_, transaction) in transactions(number, leaves) {
             let Some(signer) = transaction.signer else { continue };
-            insert_loose(&mut batch, signer, &SignedBody::of(&transaction.transaction));
+            insert_loose(&mut batch, signer, &transaction.transaction.clone().into());
         }
         self.db.apply_batch(batch)?;
         self.db.flush()?;
@@ -264,7 +279,7 @@ impl History {
     /// # Errors
     ///
     /// [`HistoryError::Store`].
-    pub fn put_loose(&mut self, signer: Address, signed: &SignedBody) -> Result<(), HistoryError> {
+    pub fn put_loose(&mut self, signer: Address, signed: &SignedTransaction) -> Result<(), HistoryError> {
         let mut batch = sled::Batch::default();
         let hash = insert_loose(&mut batch, signer, signed);
         self.db.apply_batch(batch)?;
@@ -272,6 +287,7 @@ impl History {
         for &input in signed.body.inputs() {
             self.spent.insert((input, Spend { signer, source: Source::Loose(hash) }));
         }
+        self.keep_if_guarded(signer, signed);
         Ok(())
     }
 
@@ -280,7 +296,7 @@ impl History {
     /// # Errors
     ///
     /// [`HistoryError::Store`].
-    pub fn loose(&self, output_id: OutputId, tx_hash: TxHash) -> Result<Option<SignedBody>, HistoryError> {
+    pub fn loose(&self, output_id: OutputId, tx_hash: TxHash) -> Result<Option<SignedTransaction>, HistoryError> {
         let value = self.db.get(loose_key(output_id, tx_hash))?;
         Ok(value.and_then(|value| decode_loose(&value)).map(|(_, signed)| signed))
     }
@@ -294,6 +310,9 @@ impl History {
             let signer = transaction.signer.unwrap_or_default();
             for &input in transaction.transaction.body.inputs() {
                 self.spent.insert((input, Spend { signer, source: Source::Block(place) }));
+            }
+            if transaction.signer.is_some() && !self.guarded.is_empty() {
+                self.keep_if_guarded(signer, &transaction.transaction.clone().into());
             }
         }
     }
@@ -320,6 +339,13 @@ impl History {
         let from = Spend { signer: from, source: Source::Block(first) };
         let to = Spend { signer: to, source: Source::Loose(TxHash(B256::repeat_byte(0xff))) };
         self.spent.range((output_id, from)..=(output_id, to)).map(|&(_, spend)| spend)
+    }
+
+    fn keep_if_guarded(&mut self, signer: Address, signed: &SignedTransaction) {
+        let owners = signed.body.outputs().iter().map(|output| output.owner);
+        if owners.chain([signer]).any(|owner| self.guarded.contains(&owner)) {
+            self.guarded_payments.insert((signed.body.hash(), signer), signed.clone());
+        }
     }
 
     fn unindex(&mut self, number: BlockNumber, leaves: &[Option<Leaf>]) {
@@ -388,7 +414,7 @@ fn made_by(place: Place, transaction: &RecoveredTransaction) -> impl Iterator<It
 }
 
 /// Adds a loose spend under each of its inputs: `signer ‖ signature ‖ body`. Returns the transaction's hash.
-fn insert_loose(batch: &mut sled::Batch, signer: Address, signed: &SignedBody) -> TxHash {
+fn insert_loose(batch: &mut sled::Batch, signer: Address, signed: &SignedTransaction) -> TxHash {
     let hash = signed.body.hash();
     let value = [signer.as_slice(), &signed.signature.encode(), &signed.body.encode()].concat();
     for &input in signed.body.inputs() {
@@ -404,9 +430,10 @@ fn loose_key(output_id: OutputId, tx_hash: TxHash) -> [u8; 65] {
     key
 }
 
-fn decode_loose(value: &[u8]) -> Option<(Address, SignedBody)> {
+fn decode_loose(value: &[u8]) -> Option<(Address, SignedTransaction)> {
     let (signer, rest) = value.split_first_chunk::<ADDRESS_LEN>()?;
     let (signature, body) = rest.split_first_chunk::<SIGNATURE_LEN>()?;
-    let signed = SignedBody { body: Transaction::decode(body).ok()?, signature: Signature::decode(*signature).ok()? };
+    let signed =
+        SignedTransaction { body: Transaction::decode(body).ok()?, signature: Signature::decode(*signature).ok()? };
     Some((Address::from(signer), signed))
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use alloy_primitives::B256;
 use plasmid_exit_game::block::Header;
+use plasmid_exit_game::exit::in_flight::SignedTransaction;
 use plasmid_exit_game::facts::{RootBlock, RootEvent};
 use plasmid_exit_game::fault::Rule;
 use plasmid_exit_game::game::GameError;
@@ -24,7 +25,8 @@ use plasmid_node::recover;
 use plasmid_node::wire::Verdict;
 
 use crate::finding::{Breach, Finding, Withholding};
-use crate::history::{BlockRecord, History, HistoryError, SignedBody, Source, Spend};
+use crate::history::{BlockRecord, History, HistoryError, Source, Spend};
+use crate::in_flight;
 
 mod bodies;
 
@@ -91,8 +93,9 @@ impl Judge {
     /// [`JudgeError::Game`] if it contradicts what came before, which no honest node shows: nothing has changed. After any
     /// other error the judge is to be made anew.
     pub fn connect(&mut self, block: &RootBlock) -> Result<(), JudgeError> {
+        let mut exits = in_flight::coins_of_steps(self.chain().game(), block);
         self.chain_mut().connect_root_block(block)?;
-        let mut exits = Vec::new();
+        exits.extend(in_flight::coins_of_steps(self.chain().game(), block));
         for event in &block.events {
             match event {
                 RootEvent::BlockSubmitted(header) => self.commit(header)?,
@@ -103,6 +106,11 @@ impl Judge {
                 }
                 RootEvent::ExitPaid { output_id, .. } | RootEvent::ExitReturned { output_id, .. } => {
                     exits.push(*output_id)
+                }
+                RootEvent::InFlight { step, .. } => {
+                    if let Some(SignedTransaction { body, signature }) = in_flight::shown(step) {
+                        self.take_shown_spend(&body.encode(), &signature.encode())?;
+                    }
                 }
                 RootEvent::Deposited(_)
                 | RootEvent::AssetRecorded { .. }
@@ -244,7 +252,7 @@ impl Judge {
         let Some(signer) = recover::signer(&signature, body.signing_hash(&self.domain)) else { return Ok(()) };
         let spend = Spend { signer, source: Source::Loose(body.hash()) };
         if !self.history().spends_by(body.inputs()[0], signer).any(|known| known == spend) {
-            self.history_mut().put_loose(signer, &SignedBody { body, signature })?;
+            self.history_mut().put_loose(signer, &SignedTransaction { body, signature })?;
         }
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! | [`history`] | what was seen, on disk: records of blocks, who made and who spent each coin |
 //! | [`alarms`] | what a person must know |
 //! | [`duty`], [`responder`] | which acts are due on the root chain; sending them |
+//! | [`in_flight`] | what is owed to in-flight exits, and the calls for it |
 //! | [`distrust`] | whether the root chain's node can be believed |
 //! | [`servers`], [`fetching`] | getting bodies from servers that nobody believes |
 //! | [`sync`] | the loop that joins all of this |
@@ -23,6 +24,7 @@ pub mod duty;
 pub mod fetching;
 pub mod finding;
 pub mod history;
+pub mod in_flight;
 pub mod judge;
 pub mod metrics;
 pub mod responder;
@@ -30,6 +32,7 @@ pub mod servers;
 pub mod shared;
 pub mod sync;
 
+mod evidence;
 mod leaving;
 
 /// An error with its causes, in one line.

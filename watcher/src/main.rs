@@ -80,7 +80,7 @@ async fn run(config: Config) -> Result<()> {
     };
     let _folder = DataFolder::open(&config.common.data_dir, &identity).context("open the data folder")?;
     let archive = Archive::open(&config.archive_dir()).context("open the archive")?;
-    let (history, alarms, lasting) = open_stores(&config)?;
+    let (mut history, alarms, lasting) = open_stores(&config)?;
 
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
@@ -89,6 +89,8 @@ async fn run(config: Config) -> Result<()> {
     let clients = clients.collect::<Result<Vec<_>, _>>().context("read the servers' addresses")?;
     let servers = Servers::new(clients, metrics.clone());
     let accounts = accounts(&config, node).await?;
+    let guarded = accounts.guarded.iter().map(|sender| sender.account().address());
+    history.guard(guarded).context("look for payments of guarded accounts")?;
     let responder = Responder::new(
         root_chain.clone(),
         &deployment,

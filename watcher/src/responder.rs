@@ -1,31 +1,31 @@
-//! What the watcher does on the root chain by itself: which acts are due is a pure function of what is known. §7.
+//! What the watcher does on the root chain by itself. §7.
 //!
 //! An act that is due is sent and looked after until it is final; as long as it stays due it is tried again. Nothing is
 //! remembered across restarts: what is still due then is decided anew from the root chain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
-use plasmid_exit_game::block::decode_items;
-use plasmid_exit_game::exit::standard::ExitRecord;
+use plasmid_exit_game::exit::in_flight::duty::Duty;
+use plasmid_exit_game::exit::in_flight::guard::{OwnDuty, Payout};
 use plasmid_exit_game::output::OutputId;
-use plasmid_exit_game::position::Place;
 use plasmid_exit_game::signature::Domain;
-use plasmid_exit_game::tx_tree::LEAVES_MAX;
 use plasmid_node::archive::Archive;
-use plasmid_node::chain::{BodyError, Chain};
+use plasmid_node::chain::Chain;
 use plasmid_node::kill_point;
-use plasmid_node::recover;
-use plasmid_root_chain::client::{Deployment, RootChain};
+use plasmid_root_chain::client::{Bonds, Deployment, RootChain};
 use plasmid_root_chain::node::{Call, Landed};
-use plasmid_root_chain::sender::{SendError, Sender};
+use plasmid_root_chain::sender::Sender;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alarms::{Alarm, AlarmKind};
-use crate::duty::{ActId, Challenge, Guard, Leave, due_challenges, due_leaves};
-use crate::history::{History, SignedBody, Source};
+use crate::duty::{self, ActId, Challenge, Due, Guard, Leave, Start};
+use crate::evidence::{ActError, Spends, reading};
+use crate::history::History;
+use crate::in_flight::{Creation, Owning, Showing, process_call, start_call};
 use crate::leaving;
 use crate::metrics::{ActOutcome, Metrics, Outcome};
 
@@ -51,11 +51,12 @@ pub struct Accounts {
 pub struct Responder {
     root_chain: RootChain,
     challenger: Option<Arc<Sender>>,
-    guarded: BTreeMap<Address, Arc<Sender>>,
+    /// Every account that acts.
+    senders: BTreeMap<Address, Arc<Sender>>,
     guard: Guard,
     archive: Archive,
     domain: Domain,
-    bond_wei: u128,
+    bonds: Bonds,
     finality_depth: u64,
     metrics: Metrics,
     running: JoinSet<(ActId, Result<Landed, ActError>)>,
@@ -81,16 +82,23 @@ impl Responder {
         finality_depth: u64,
         metrics: Metrics,
     ) -> Self {
-        let guarded = accounts.guarded.into_iter().map(|sender| (sender.account().address(), sender));
-        let guarded: BTreeMap<_, _> = guarded.collect();
+        let address = |sender: &Arc<Sender>| sender.account().address();
+        let all = accounts.guarded.iter().chain(&accounts.challenger);
+        let senders: BTreeMap<_, _> = all.map(|sender| (address(sender), sender.clone())).collect();
+        let guard = Guard {
+            owners: accounts.guarded.iter().map(address).collect(),
+            accounts: senders.keys().copied().collect(),
+            bounty_wei: deployment.bonds.exit_bounty_wei,
+            piece_bounty_wei: deployment.bonds.piece_bounty_wei,
+        };
         Self {
             root_chain,
             challenger: accounts.challenger,
-            guard: Guard { owners: guarded.keys().copied().collect(), bounty_wei: deployment.bonds.exit_bounty_wei },
-            guarded,
+            senders,
+            guard,
             archive,
             domain: deployment.domain(),
-            bond_wei: deployment.bonds.exit_bond_wei,
+            bonds: deployment.bonds,
             finality_depth,
             metrics,
             running: JoinSet::new(),
@@ -101,12 +109,11 @@ impl Responder {
 
     /// Sends what is due and not on its way; stops what a reorganisation made pointless.
     ///
-    /// `is_bad` says whether coins of this chain should leave: its first block that is not valid is invalid or withheld.
-    pub fn act(&mut self, chain: &Chain, history: &History, is_bad: bool) {
-        let challenges = due_challenges(chain.game(), history);
-        let leaves = if is_bad { due_leaves(chain, history, &self.guard) } else { Vec::new() };
-        let is_due =
-            |id: &ActId| challenges.iter().any(|due| due.id() == *id) || leaves.iter().any(|due| due.id() == *id);
+    /// `bad_since` is the time of the first block that is not valid, if coins leave because of it.
+    pub fn act(&mut self, chain: &Chain, history: &History, bad_since: Option<u64>) {
+        let due = duty::due(chain, history, &self.guard, bad_since);
+        let ids: BTreeSet<_> = due.iter().map(Due::id).collect();
+        let is_due = |id: &ActId| ids.contains(id);
         self.sent.retain(|id, task| {
             // What is neither due nor done never was: it must not be sent again or paid dearer.
             let is_done = id.is_done(chain.game());
@@ -120,14 +127,18 @@ impl Responder {
             is_kept
         });
         self.failed.retain(|id, _| is_due(id));
-        for challenge in &challenges {
-            if self.is_to_send(&challenge.id()) {
-                self.challenge(challenge, history);
+        for act in &due {
+            let id = act.id();
+            if !self.is_to_send(&id) {
+                continue;
             }
-        }
-        for leave in &leaves {
-            if self.is_to_send(&leave.id()) {
-                self.leave(leave, chain);
+            match act {
+                Due::Challenge(challenge) => self.challenge(id, challenge, history),
+                Due::InFlight(duty) => self.defend(id, duty, chain, history),
+                Due::Own(duty) => self.act_for_owner(id, duty, chain),
+                Due::Start(start) => self.start(id, start, chain),
+                Due::Leave(leave) => self.leave(id, leave, chain),
+                Due::Process(payout) => self.process(id, payout, chain),
             }
         }
     }
@@ -145,7 +156,7 @@ impl Responder {
                         kill_point::reached("act-final");
                         self.count(Outcome::Landed);
                         self.failed.remove(&id);
-                        tracing::info!(coin = %id.output_id(), transaction = %landed.transaction, "{id} is final");
+                        tracing::info!(subject = %id.subject(), transaction = %landed.transaction, "{id} is final");
                     }
                     Err(error) => self.fail(id, crate::error_chain(&error)),
                 }
@@ -159,14 +170,21 @@ impl Responder {
         let failing = self.failed.iter().filter(|(_, failure)| failure.count >= FAILURES_ALARMING);
         let alarm = |(id, failure): (&ActId, &Failure)| {
             let message = format!("{id} does not get through: {}", failure.what);
-            Alarm::new(AlarmKind::ActFails, &format!("{:x}", id.output_id().0), now, message)
+            Alarm::new(AlarmKind::ActFails, &format!("{:x}", id.subject()), now, message)
         };
         failing.map(alarm).collect()
     }
 
-    /// Returns the coins whose exits are being challenged.
+    /// Returns the coins whose standard exits are being challenged.
     pub fn challenged(&self) -> impl Iterator<Item = OutputId> {
-        self.sent.keys().filter(|id| matches!(id, ActId::Challenge { .. })).map(ActId::output_id)
+        self.sent.keys().filter_map(|id| match id {
+            ActId::Challenge { output_id, .. } => Some(*output_id),
+            ActId::Leave { .. }
+            | ActId::InFlight { .. }
+            | ActId::Start { .. }
+            | ActId::Own { .. }
+            | ActId::Process { .. } => None,
+        })
     }
 
     fn is_to_send(&self, id: &ActId) -> bool {
@@ -174,31 +192,66 @@ impl Responder {
         self.sent.len() < ACTS_MAX && !self.sent.contains_key(id) && !is_waiting
     }
 
-    fn challenge(&mut self, challenge: &Challenge, history: &History) {
-        let (id, record) = (challenge.id(), &challenge.exit.record);
-        let Some(sender) = self.challenger.clone() else {
+    fn challenge(&mut self, id: ActId, challenge: &Challenge, history: &History) {
+        let Some(sender) = self.challenger_of(&id) else { return };
+        let (root_chain, record) = (self.root_chain.clone(), challenge.exit.record);
+        let sources = challenge.spends.iter().copied();
+        let spends = Spends::of(record.output_id, record.output.owner, sources, &self.archive, history, self.domain);
+        self.send(id, sender, async move {
+            let spend = reading(move || spends.read()).await?;
+            Ok(root_chain.challenge_standard_exit(&record, &spend.body.encode(), &spend.signature))
+        });
+    }
+
+    fn defend(&mut self, id: ActId, duty: &Duty, chain: &Chain, history: &History) {
+        let Some(sender) = self.challenger_of(&id) else { return };
+        let Some(showing) = Showing::of(duty, chain, history, self.domain) else { return self.lose(id) };
+        let (root_chain, bond_wei) = (self.root_chain.clone(), self.bonds.in_flight_bond_wei);
+        self.send(id, sender, reading(move || showing.call(&root_chain, bond_wei)));
+    }
+
+    fn act_for_owner(&mut self, id: ActId, duty: &OwnDuty, chain: &Chain) {
+        let Some(sender) = self.senders.get(&duty.owner).cloned() else { return };
+        let Some(owning) = Owning::of(duty, chain) else { return self.lose(id) };
+        self.send(id, sender, owning.call(self.root_chain.clone(), self.bonds));
+    }
+
+    fn start(&mut self, id: ActId, start: &Start, chain: &Chain) {
+        let Some(sender) = self.senders.get(&start.owner).cloned() else { return };
+        let inputs = start.payment.body.inputs().iter().map(|&input| Creation::of(input, chain));
+        let Some(inputs) = inputs.collect::<Option<Vec<_>>>() else { return self.lose(id) };
+        self.send(id, sender, start_call(self.root_chain.clone(), self.bonds, start.payment.clone(), inputs));
+    }
+
+    fn leave(&mut self, id: ActId, leave: &Leave, chain: &Chain) {
+        let Some(sender) = self.senders.get(&leave.coin.output.owner).cloned() else { return };
+        let body = leave.coin.position.block().and_then(|block| chain.body(block));
+        let (root_chain, bond_wei, leave) = (self.root_chain.clone(), self.bonds.exit_bond_wei, leave.clone());
+        self.send(id, sender, async move { leaving::exit_call(&root_chain, bond_wei, &leave, body).await });
+    }
+
+    fn process(&mut self, id: ActId, payout: &Payout, chain: &Chain) {
+        let Some(sender) = self.senders.get(&payout.owner).cloned() else { return };
+        let Some(call) = process_call(&self.root_chain, chain.game(), payout) else { return };
+        self.send(id, sender, std::future::ready(Ok(call)));
+    }
+
+    /// What the act has to show is not there.
+    fn lose(&mut self, id: ActId) {
+        self.fail(id, crate::error_chain(&ActError::Lost));
+    }
+
+    /// Who challenges; that there is nobody is a failure of the act.
+    fn challenger_of(&mut self, id: &ActId) -> Option<Arc<Sender>> {
+        if self.challenger.is_none() {
             let failure = Failure {
                 count: FAILURES_ALARMING,
                 retry_at: Instant::now() + RETRY_MAX,
                 what: "there is no account to do it".to_owned(),
             };
-            self.failed.insert(id, failure);
-            return;
-        };
-        let Some(spend) = challenge.spends.iter().find_map(|&source| self.evidence(history, record, source)) else {
-            self.fail(id, ActError::Lost.to_string());
-            return;
-        };
-        let call = self.root_chain.challenge_standard_exit(record, &spend.body.encode(), &spend.signature);
-        self.send(id, sender, async move { Ok(call) });
-    }
-
-    fn leave(&mut self, leave: &Leave, chain: &Chain) {
-        let id = leave.id();
-        let Some(sender) = self.guarded.get(&leave.coin.output.owner).cloned() else { return };
-        let body = leave.coin.position.block().and_then(|block| chain.body(block));
-        let (root_chain, bond_wei, leave) = (self.root_chain.clone(), self.bond_wei, leave.clone());
-        self.send(id, sender, async move { leaving::exit_call(&root_chain, bond_wei, &leave, body).await });
+            self.failed.insert(id.clone(), failure);
+        }
+        self.challenger.clone()
     }
 
     fn send(
@@ -207,20 +260,21 @@ impl Responder {
         sender: Arc<Sender>,
         call: impl Future<Output = Result<Call, ActError>> + Send + 'static,
     ) {
-        tracing::warn!(coin = %id.output_id(), "sending {id}");
+        tracing::warn!(subject = %id.subject(), "sending {id}");
         kill_point::reached("act-decided");
         self.count(Outcome::Sent);
         let depth = self.finality_depth;
+        let name = id.clone();
         let task = self.running.spawn(async move {
             let landed = async { Ok(sender.send_until_final(&call.await?, depth).await?) };
-            (id, landed.await)
+            (name, landed.await)
         });
         self.sent.insert(id, task);
     }
 
     fn fail(&mut self, id: ActId, what: String) {
         self.count(Outcome::Failed);
-        tracing::warn!(coin = %id.output_id(), "{id} does not get through: {what}");
+        tracing::warn!(subject = %id.subject(), "{id} does not get through: {what}");
         let count = self.failed.get(&id).map_or(1, |failure| failure.count.saturating_add(1));
         let pause = RETRY_FIRST.saturating_mul(1 << (count - 1).min(6)).min(RETRY_MAX);
         self.failed.insert(id, Failure { count, retry_at: Instant::now() + pause, what });
@@ -229,36 +283,4 @@ impl Responder {
     fn count(&self, outcome: Outcome) {
         self.metrics.acts.get_or_create(&ActOutcome { outcome }).inc();
     }
-
-    /// Reads a spend of the exiting coin from where it was seen, and checks that it is one.
-    fn evidence(&self, history: &History, exit: &ExitRecord, source: Source) -> Option<SignedBody> {
-        let signed = match source {
-            Source::Loose(tx_hash) => history.loose(exit.output_id, tx_hash).ok()??,
-            Source::Block(place) => self.archived(place)?,
-        };
-        let signer = recover::signer(&signed.signature, signed.body.signing_hash(&self.domain));
-        let is_spend = signed.body.inputs().contains(&exit.output_id) && signer == Some(exit.output.owner);
-        is_spend.then_some(signed)
-    }
-
-    fn archived(&self, place: Place) -> Option<SignedBody> {
-        let bytes = self.archive.read_range(place.block, 0..self.archive.body_len(place.block).ok()?).ok()?;
-        let items = decode_items(&bytes, LEAVES_MAX as u32).ok()?;
-        let transaction = items.get(place.index.get() as usize)?.transaction()?.ok()?;
-        Some(SignedBody::of(&transaction))
-    }
-}
-
-/// Why an act does not get through.
-#[derive(Debug, thiserror::Error)]
-pub enum ActError {
-    /// The root chain does not take it.
-    #[error("the call was not made")]
-    Send(#[from] SendError),
-    /// What it has to show cannot be read.
-    #[error("the evidence cannot be read")]
-    Read(#[from] BodyError),
-    /// What it has to show is not there.
-    #[error("the archive has lost the evidence")]
-    Lost,
 }

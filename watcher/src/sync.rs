@@ -21,7 +21,7 @@ use tokio::task::{AbortHandle, JoinSet, block_in_place};
 
 use crate::alarms::{Alarm, AlarmKind, AlarmsError, Outlook};
 use crate::distrust::{Count, Distrust};
-use crate::duty::is_time_to_leave;
+use crate::duty::time_to_leave;
 use crate::fetching::Fetching;
 use crate::finding::Finding;
 use crate::judge::{Judge, JudgeError};
@@ -209,8 +209,8 @@ impl Watcher {
             // Only at the head: grace counts from the first asking, in root-chain time, which runs fast while catching up.
             self.fetching.ask(&mut self.judge);
             let (chain, history) = (self.judge.chain(), self.judge.history());
-            let is_time = is_time_to_leave(chain.game(), self.judge.bad());
-            self.parts.responder.act(&chain, &history, is_time);
+            let bad_since = time_to_leave(chain.game(), self.judge.bad());
+            self.parts.responder.act(&chain, &history, bad_since);
             drop((chain, history));
             self.cross_check();
         }
@@ -315,6 +315,7 @@ impl Watcher {
                 RootEvent::ExitPaid { output_id, .. } => (EventKind::Exit, *output_id, "paid"),
                 RootEvent::ExitReturned { output_id, .. } => (EventKind::Exit, *output_id, "returned"),
                 RootEvent::Deposited(_)
+                | RootEvent::InFlight { .. }
                 | RootEvent::AssetRecorded { .. }
                 | RootEvent::ExitKeysCleared { .. }
                 | RootEvent::Credited { .. }

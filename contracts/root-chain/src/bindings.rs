@@ -18,6 +18,9 @@ use crate::node::Log;
 /// What `scripts/build-contracts` committed of RootChain: ABI and bytecode.
 pub(crate) const ROOT_CHAIN_JSON: &str = include_str!("../../artifacts/RootChain.json");
 
+/// The same of the facet that runs the in-flight exits.
+pub(crate) const IN_FLIGHT_EXITS_JSON: &str = include_str!("../../artifacts/InFlightExits.json");
+
 static ROOT_CHAIN: LazyLock<Artifact> =
     LazyLock::new(|| serde_json::from_str(ROOT_CHAIN_JSON).expect("a test parses the committed artifact"));
 

@@ -7,24 +7,32 @@ use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::RootRef;
 use plasmid_exit_game::output::{Deposit, ETHER};
-use plasmid_exit_game::position::{BlockNumber, TxIndex};
+use plasmid_exit_game::position::{BlockNumber, Place, TxIndex};
 use plasmid_exit_game::signature::Signature;
 
 use crate::bindings::{EncodeError, Value, encode_call, encode_root_chain_call};
 use crate::client::RootChain;
 use crate::node::{Call, GasLimit};
 
+mod in_flight;
+
+pub use self::in_flight::{InputProof, PieceRecord, Spend};
+
 /// Gas of a start beyond its estimate: by the time that it lands its key may be a later one, which the list does not have yet
 /// (27,100), with others before it that the hint does not know of (some 2,500 each). §4, §5.2.
 const START_MORE_GAS: u64 = 100_000;
-/// Gas of one `processExits` beside its exits: its own cost, some keys to clear, the bounty's payment.
-const PROCESS_GAS: u64 = 500_000;
+/// Gas of one `processExits` beside its exits: its own cost, the bounty's payment, and what must be left for an empty key to
+/// be cleared (§4) with the clearing of some hundred of them.
+const PROCESS_GAS: u64 = 1_500_000;
 /// Gas of one exit of ether in `processExits` at worst: its payee burns the whole share. §5.2.
 const PROCESS_ETHER_EXIT_GAS: u64 = 150_000;
 /// Gas of one exit of a token in `processExits` at worst: the token and the bond's payee burn theirs. §5.2.
 const PROCESS_TOKEN_EXIT_GAS: u64 = 400_000;
 /// Most gas of one transaction (EIP-7825).
 const TRANSACTION_GAS_MAX: u64 = 1 << 24;
+/// Gas that an in-flight exit's record adds in `processExits` for each input of its transaction at worst: its decision
+/// settles them. §6.6.
+const PROCESS_INPUT_GAS: u64 = 40_000;
 /// Most exits that one [`RootChain::process_exits`] surely has the gas for.
 pub const PROCESS_EXITS_MAX: usize = ((TRANSACTION_GAS_MAX - PROCESS_GAS) / PROCESS_TOKEN_EXIT_GAS) as usize;
 
@@ -58,6 +66,14 @@ pub struct InclusionProof {
     pub witness_hash: B256,
     /// Siblings from the leaf up, exactly as many as the tree is deep.
     pub path: Vec<B256>,
+}
+
+impl InclusionProof {
+    /// Returns the transaction's place.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { block: self.header.number, index: self.tx_index }
+    }
 }
 
 impl RootChain {
@@ -102,14 +118,7 @@ impl RootChain {
         hint: u64,
         bond_wei: u128,
     ) -> Call {
-        let path = proof.path.iter().map(|&sibling| sibling.into()).collect();
-        let proof = Value::Tuple(vec![
-            header_value(&proof.header),
-            u64::from(proof.tx_index.get()).into(),
-            proof.witness_hash.into(),
-            Value::List(path),
-        ]);
-        let args = [body.into(), u64::from(output_index).into(), proof, hint.into()];
+        let args = [body.into(), u64::from(output_index).into(), inclusion_value(proof), hint.into()];
         let call = self.transact("startStandardExit", &args, bond_wei);
         Call { gas: GasLimit::EstimatedPlus(START_MORE_GAS), ..call }
     }
@@ -136,17 +145,28 @@ impl RootChain {
         self.transact("assignExit", &[exit_value(exit), payee.into()], 0)
     }
 
-    /// Pays exits of `asset` whose turn has come, in the order of their keys; without exits it clears keys alone. §5.2.
+    /// Pays exits of `asset` whose turn has come, in the order of their keys, and pieces of in-flight exits, in that of
+    /// theirs; without any it clears keys alone. §5.2, §6.7.
     ///
     /// The call does as much as its gas allows and skips what it cannot reach, so that an estimate would be one of
-    /// doing nothing: it has a fixed limit, enough for [`PROCESS_EXITS_MAX`] exits. What it does not use costs nothing.
+    /// doing nothing: it has a fixed limit, enough for [`PROCESS_EXITS_MAX`] exits and some hundred keys to clear; all that
+    /// a transaction may have if there is nothing but keys to clear. What it does not use costs nothing.
     /// A refusal with `NotEnoughGas` means many keys to clear before the exits: calls without exits do that.
     #[must_use]
-    pub fn process_exits(&self, asset: Address, exits: &[ExitRecord]) -> Call {
+    pub fn process_exits(&self, asset: Address, exits: &[ExitRecord], pieces: &[PieceRecord]) -> Call {
         let gas_each = if asset == ETHER { PROCESS_ETHER_EXIT_GAS } else { PROCESS_TOKEN_EXIT_GAS };
-        let gas = PROCESS_GAS.saturating_add(gas_each.saturating_mul(exits.len() as u64)).min(TRANSACTION_GAS_MAX);
+        let count = pieces.iter().fold(exits.len() as u64, |count, record| count + u64::from(record.pieces.len()));
+        let inputs: u64 = pieces.iter().map(|record| record.data.inputs.len() as u64).sum();
+        let gas = match count {
+            0 => TRANSACTION_GAS_MAX,
+            _ => PROCESS_GAS
+                .saturating_add(gas_each.saturating_mul(count))
+                .saturating_add(PROCESS_INPUT_GAS.saturating_mul(inputs))
+                .min(TRANSACTION_GAS_MAX),
+        };
         let exits = exits.iter().map(exit_value).collect();
-        let call = self.transact("processExits", &[asset.into(), Value::List(exits)], 0);
+        let pieces = pieces.iter().map(in_flight::pieces_value).collect();
+        let call = self.transact("processExits", &[asset.into(), Value::List(exits), Value::List(pieces)], 0);
         Call { gas: GasLimit::Exactly(gas), ..call }
     }
 
@@ -188,6 +208,19 @@ fn erc20(token: Address, signature: &str, args: &[Value]) -> Call {
 pub fn call(to: Address, signature: &str, args: &[Value]) -> Result<Call, EncodeError> {
     let data: Bytes = encode_call(signature, args)?;
     Ok(Call { to: Some(to), data, value_wei: U256::ZERO, gas: GasLimit::Estimated })
+}
+
+fn inclusion_value(proof: &InclusionProof) -> Value {
+    let path = proof.path.iter().map(|&sibling| sibling.into()).collect();
+    let tx_index = u64::from(proof.tx_index.get()).into();
+    Value::Tuple(vec![header_value(&proof.header), tx_index, proof.witness_hash.into(), Value::List(path)])
+}
+
+/// What stands where no inclusion is shown: block number zero, which no block has.
+fn no_inclusion() -> Value {
+    let (zero, none) = (Value::from(0u64), Value::from(B256::ZERO));
+    let header = vec![zero.clone(), none.clone(), none.clone(), zero.clone(), zero.clone(), zero.clone()];
+    Value::Tuple(vec![Value::Tuple(header), zero, none, Value::List(Vec::new())])
 }
 
 fn header_value(header: &Header) -> Value {

@@ -1,13 +1,15 @@
 //! One deployment of the contract: its facts and its views.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
+use plasmid_exit_game::exit::in_flight::{Decision, OldestPlace, PieceSet};
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::facts::RootRef;
-use plasmid_exit_game::output::OutputId;
+use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::Domain;
 
 use crate::bindings::{DecodeError, Fields, Value, decode_root_chain_result, encode_root_chain_call};
+use crate::events;
 use crate::node::{At, Call, GasLimit, Node, ReadError};
 
 /// A RootChain contract at a node. Cheap to clone. Views answer for the newest block.
@@ -47,6 +49,25 @@ pub struct Bonds {
     pub exit_bond_wei: u128,
     /// The part of it that goes to whoever processes the exit, in wei.
     pub exit_bounty_wei: u128,
+    /// What the starter of an in-flight exit puts up, and a challenger of its canonicity, in wei.
+    pub in_flight_bond_wei: u128,
+    /// What a piece's owner puts up, in wei, beside what each input of its transaction adds.
+    pub piece_bond_wei: u128,
+    /// What each input of the transaction adds to a piece's bond, in wei.
+    pub piece_bond_per_input_wei: u128,
+    /// The part of a piece's bond that goes to whoever processes it, in wei.
+    pub piece_bounty_wei: u128,
+    /// The part of each input's addition that does, in wei.
+    pub piece_bounty_per_input_wei: u128,
+}
+
+impl Bonds {
+    /// Returns what `pieces` pieces of a transaction with `inputs` inputs cost, in wei; `None` if that passes 2^128. §2.
+    #[must_use]
+    pub fn of_pieces(&self, pieces: u32, inputs: usize) -> Option<u128> {
+        let per_inputs = self.piece_bond_per_input_wei.checked_mul(inputs as u128)?;
+        self.piece_bond_wei.checked_add(per_inputs)?.checked_mul(u128::from(pieces))
+    }
 }
 
 /// The child chain as the contract knows it.
@@ -77,6 +98,25 @@ pub struct CoinWord {
     pub is_assigned: bool,
     /// 0 nothing, 1 a deposit, otherwise the freeze time of the settled coin.
     pub state: u64,
+}
+
+/// What the contract keeps of an open in-flight exit. §6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlightWord {
+    /// When it started, in seconds.
+    pub start: u64,
+    /// When its pieces can be paid, in seconds.
+    pub key: u64,
+    /// Piggybacked, and neither challenged away nor paid.
+    pub live_pieces: PieceSet,
+    /// What it pays, once the turn of its first piece came.
+    pub decision: Option<Decision>,
+    /// The oldest place that was shown.
+    pub oldest: OldestPlace,
+    /// Whose bond is held for the place that he showed.
+    pub challenger: Option<Address>,
+    /// Hash of its [`InFlightData`](plasmid_exit_game::exit::in_flight::InFlightData).
+    pub data_hash: B256,
 }
 
 /// What the contract keeps of an asset. §1.2, §2.
@@ -145,7 +185,15 @@ impl RootChain {
         let bonds = self
             .view("bonds", &[], |fields| {
                 let mut fields = fields.tuple()?;
-                Ok(Bonds { exit_bond_wei: fields.uint()?, exit_bounty_wei: fields.uint()? })
+                Ok(Bonds {
+                    exit_bond_wei: fields.uint()?,
+                    exit_bounty_wei: fields.uint()?,
+                    in_flight_bond_wei: fields.uint()?,
+                    piece_bond_wei: fields.uint()?,
+                    piece_bond_per_input_wei: fields.uint()?,
+                    piece_bounty_wei: fields.uint()?,
+                    piece_bounty_per_input_wei: fields.uint()?,
+                })
             })
             .await?;
         let chain_id = self.node.chain_id().await?;
@@ -213,6 +261,32 @@ impl RootChain {
     /// [`ReadError`], as for every question.
     pub async fn payee_of(&self, output_id: OutputId) -> Result<Address, ReadError> {
         self.view("payeeOf", &[output_id.0.into()], Fields::address).await
+    }
+
+    /// Returns what the contract keeps of a transaction's in-flight exit, or `None` if none is open. §6.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn in_flight_exit(&self, tx_hash: TxHash) -> Result<Option<InFlightWord>, ReadError> {
+        self.view("inFlightExit", &[tx_hash.0.into()], |fields| {
+            let mut fields = fields.tuple()?;
+            let (start, key) = (fields.uint()?, fields.uint()?);
+            let live_pieces = PieceSet::from_bits(fields.uint()?);
+            let decision = events::in_flight::decision(&mut fields)?;
+            let place = events::in_flight::competitors_place(&mut fields)?;
+            let oldest = match (fields.uint::<u64>()?, place) {
+                (0, _) => OldestPlace::Nobodys,
+                (1, place) => OldestPlace::Competitors(place),
+                (2, Some(place)) => OldestPlace::Own(place),
+                (2.., _) => return Err(fields.out_of_form()),
+            };
+            let challenger = Some(fields.address()?).filter(|challenger| !challenger.is_zero());
+            let word =
+                InFlightWord { start, key, live_pieces, decision, oldest, challenger, data_hash: fields.word()? };
+            Ok((start != 0).then_some(word))
+        })
+        .await
     }
 
     /// Returns what the contract keeps of an asset. §1.2, §2.

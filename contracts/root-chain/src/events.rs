@@ -10,6 +10,8 @@ use plasmid_exit_game::position::{BlockNumber, NONCE_BITS, Position};
 use crate::bindings::{DecodeError, Fields, decode_root_chain_log};
 use crate::node::Log;
 
+pub(crate) mod in_flight;
+
 /// `AssetStandard.Erc20`, the only standard of version 1 (§1.2).
 const ERC20: u64 = 1;
 
@@ -62,7 +64,10 @@ pub fn decode_event(contract: Address, log: &Log) -> Result<RootEvent, EventErro
             to: fields.address()?,
             amount: fields.uint()?,
         },
-        _ => return Err(DecodeError::UnknownEvent { topic: log.topics.first().copied() }.into()),
+        _ => match in_flight::decode_step(name, &mut fields)? {
+            Some((tx_hash, step)) => RootEvent::InFlight { tx_hash, step: Box::new(step) },
+            None => return Err(DecodeError::UnknownEvent { topic: log.topics.first().copied() }.into()),
+        },
     })
 }
 

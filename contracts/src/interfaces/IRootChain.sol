@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {Position} from "../types/Position.sol";
+import {IInFlightExits} from "./IInFlightExits.sol";
 
 /// @title Plasmid on the root chain
 /// @notice Takes deposits, records child-chain blocks and pays exits. `§` numbers cite the protocol text.
@@ -23,6 +24,14 @@ interface IRootChain {
         uint128 exitBond;
         /// Part of a standard exit's bond that goes to whoever processes it.
         uint128 exitBounty;
+        /// Wei that an in-flight exit's starter puts up, and a challenger of its canonicity.
+        uint128 inFlightBond;
+        /// Wei that a piece's owner puts up, and what each input of its transaction adds.
+        uint128 pieceBond;
+        uint128 pieceBondPerInput;
+        /// Parts of them that go to whoever processes the piece.
+        uint128 pieceBounty;
+        uint128 pieceBountyPerInput;
     }
 
     /// The periods that all deadlines derive from.
@@ -41,6 +50,11 @@ interface IRootChain {
     struct Bonds {
         uint128 exitBond;
         uint128 exitBounty;
+        uint128 inFlightBond;
+        uint128 pieceBond;
+        uint128 pieceBondPerInput;
+        uint128 pieceBounty;
+        uint128 pieceBountyPerInput;
     }
 
     /// The child chain as the root chain knows it.
@@ -289,10 +303,14 @@ interface IRootChain {
 
     /// @notice Pays exits of an asset whose turn has come, and moves the head of its list over keys without exits.
     /// The caller earns the bounty of each. Records that are not those of an exit under the list's head are skipped.
-    /// §5.2.
-    /// @dev Clears keys while its gas lasts and needs a share of gas for each payment, so that its gas is better
-    /// computed from the number of records than estimated. Without records it clears keys and does nothing else.
-    function processExits(address asset, ExitRecord[] calldata exits) external;
+    /// §5.2, §6.6, §6.7.
+    /// @param exits Standard exits in the order of their keys.
+    /// @param pieces Pieces of in-flight exits in the order of their keys; the two are merged.
+    /// @dev Clears keys while more than 900,000 gas is left, skips what lies behind a key that it could not clear, and
+    /// needs a share of gas for each payment, so that its gas is better computed from the number of records than
+    /// estimated. Without records it clears keys and does nothing else.
+    function processExits(address asset, ExitRecord[] calldata exits, IInFlightExits.PieceRecord[] calldata pieces)
+        external;
 
     /// @notice Pays the caller's credit in an asset to any address. §2.
     function claim(address asset, address to) external;
@@ -310,6 +328,9 @@ interface IRootChain {
 
     /// @notice Returns to whom the coin's last assigned exit was handed. Counts only while `coin` says assigned.
     function payeeOf(bytes32 outputId) external view returns (address payee);
+
+    /// @notice Returns all that is kept of a transaction's in-flight exit, zeros if none is open. §6.
+    function inFlightExit(bytes32 txHash) external view returns (IInFlightExits.InFlightExit memory);
 
     /// @notice Returns what an asset may still pay to exits, and its standard (`Unknown` for ether).
     function assetOf(address asset) external view returns (uint128 owed, AssetStandard standard);

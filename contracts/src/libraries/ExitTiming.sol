@@ -37,6 +37,16 @@ library ExitTiming {
         return key - minimumExitPeriod / 2;
     }
 
+    /// Returns the freeze of an in-flight exit's inputs. §3.1.
+    function freezeOfInput(uint256 start, uint256 minimumExitPeriod) internal pure returns (uint256) {
+        return start + freezeDelay(minimumExitPeriod);
+    }
+
+    /// Returns the freeze of a piggybacked output, which may be piggybacked as late as half an MEP before its key. §3.1.
+    function freezeOfOutput(uint256 key, uint256 minimumExitPeriod) internal pure returns (uint256) {
+        return key - minimumExitPeriod / 2 + freezeDelay(minimumExitPeriod);
+    }
+
     function _atLeastOne(uint256 period) private pure returns (uint256) {
         return period == 0 ? 1 : period;
     }

@@ -21,18 +21,14 @@ library Signing {
     bytes32 private constant VERSION_HASH = keccak256("1");
 
     uint256 private constant SIGNATURE_LENGTH = 64;
+    /// Of an output in a body.
+    uint256 private constant OUTPUT_LENGTH = 57;
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
 
     /// Returns what the owner of a canonical body's inputs signs. §1.6.
     function transactionDigest(bytes calldata body, address verifyingContract) internal view returns (bytes32) {
-        uint256 outputs = body.outputCount();
-        bytes32[] memory outputHashes = new bytes32[](outputs);
-        for (uint256 i = 0; i < outputs; ++i) {
-            (address owner, address asset, uint128 amount) = body.outputAt(i);
-            outputHashes[i] = keccak256(abi.encode(OUTPUT_TYPEHASH, body.kindAt(i), owner, asset, amount));
-        }
         bytes32 inputsHash = keccak256(body.inputsOf());
-        bytes32 outputsHash = keccak256(abi.encodePacked(outputHashes));
+        bytes32 outputsHash = _outputsHash(body.outputsOf());
         return
             _digest(
                 keccak256(abi.encode(TRANSACTION_TYPEHASH, inputsHash, outputsHash, body.memoOf())), verifyingContract
@@ -60,6 +56,15 @@ library Signing {
         return signer == owner && signer != address(0);
     }
 
+    /// Returns whether a body is a canonical spend of a coin that `owner` signed.
+    function isSignedSpend(bytes calldata body, bytes calldata signature, bytes32 outputId, address owner)
+        internal
+        view
+        returns (bool)
+    {
+        return body.isCanonical() && body.spends(outputId) && isSignedBy(body, signature, owner);
+    }
+
     /// Returns who signed a digest, zero if nobody: `r` or `s` out of range, `s` in the upper half, no such point.
     ///
     /// The verdict does not depend on gas: `ecrecover` without enough of it reverts.
@@ -68,6 +73,28 @@ library Signing {
         bool inRange = r != 0 && uint256(r) < CURVE_ORDER && s != 0 && s <= CURVE_ORDER / 2;
         if (!inRange) return address(0);
         return ecrecover(digest, uint8(uint256(vs) >> 255) + 27, r, bytes32(s));
+    }
+
+    /// Returns the hash of the hashes of outputs, each `H(OUTPUT_TYPEHASH ‖ kind ‖ owner ‖ asset ‖ amount)` of words.
+    /// Hashed beyond the free memory, which an encoding would allocate once an output.
+    function _outputsHash(bytes calldata outputs) private pure returns (bytes32 hash) {
+        bytes32 typehash = OUTPUT_TYPEHASH;
+        assembly ("memory-safe") {
+            let words := mload(0x40)
+            mstore(words, typehash)
+            let hashes := add(words, 160)
+            let next := hashes
+            let offset := outputs.offset
+            for { let end := add(offset, outputs.length) } lt(offset, end) { offset := add(offset, OUTPUT_LENGTH) } {
+                mstore(add(words, 32), shr(248, calldataload(offset)))
+                mstore(add(words, 64), shr(96, calldataload(add(offset, 1))))
+                mstore(add(words, 96), shr(96, calldataload(add(offset, 21))))
+                mstore(add(words, 128), shr(128, calldataload(add(offset, 41))))
+                mstore(next, keccak256(words, 160))
+                next := add(next, 32)
+            }
+            hash := keccak256(hashes, sub(next, hashes))
+        }
     }
 
     /// Wraps a struct hash in the domain. The chain id is read live: nothing is replayed on a fork of the root chain. §1.6.

@@ -22,27 +22,29 @@ library TransactionCodec {
 
     /// Returns whether an encoder could have produced the body. §1.5.
     function isCanonical(bytes calldata body) internal pure returns (bool) {
-        if (body.length < COUNTS_LENGTH || uint8(body[0]) != VERSION) return false;
+        if (body.length < COUNTS_LENGTH || uint8(_wordAt(body, 0)[0]) != VERSION) return false;
         uint256 inputs = inputCount(body);
         uint256 outputs = outputCount(body);
         if (inputs == 0 || inputs > INPUTS_MAX || outputs == 0 || outputs > OUTPUTS_MAX) return false;
         if (body.length != _outputOffset(inputs, outputs) + MEMO_LENGTH) return false;
-        for (uint256 i = 1; i < inputs; ++i) {
-            if (inputAt(body, i) <= inputAt(body, i - 1)) return false;
+        return _inputsAscend(body, inputs) && _outputsAreOwned(body, inputs, outputs);
+    }
+
+    /// Returns the transaction's name. Hashed beyond the free memory, which `keccak256(body)` would allocate.
+    function hashOf(bytes calldata body) internal pure returns (bytes32 txHash) {
+        assembly ("memory-safe") {
+            let copy := mload(0x40)
+            calldatacopy(copy, body.offset, body.length)
+            txHash := keccak256(copy, body.length)
         }
-        for (uint256 i = 0; i < outputs; ++i) {
-            (address owner,, uint128 amount) = outputAt(body, i);
-            if (kindAt(body, i) != KIND_OWNED || owner == address(0) || amount == 0) return false;
-        }
-        return true;
     }
 
     function inputCount(bytes calldata body) internal pure returns (uint256) {
-        return uint8(body[1]);
+        return uint8(_wordAt(body, 0)[1]);
     }
 
     function outputCount(bytes calldata body) internal pure returns (uint256) {
-        return uint8(body[2]);
+        return uint8(_wordAt(body, 0)[2]);
     }
 
     /// Returns the output id that an input names.
@@ -57,8 +59,9 @@ library TransactionCodec {
         return body[COUNTS_LENGTH:_outputOffset(inputCount(body), 0)];
     }
 
-    function kindAt(bytes calldata body, uint256 index) internal pure returns (uint8) {
-        return uint8(bytes1(_wordAt(body, _outputOffset(inputCount(body), index))));
+    /// Returns all outputs, one after the other.
+    function outputsOf(bytes calldata body) internal pure returns (bytes calldata) {
+        return body[_outputOffset(inputCount(body), 0):body.length - MEMO_LENGTH];
     }
 
     function outputAt(bytes calldata body, uint256 index)
@@ -88,13 +91,50 @@ library TransactionCodec {
     }
 
     /// Returns the name of an output of the transaction with this hash. §1.4.
-    function outputId(bytes32 txHash, uint8 outputIndex) internal pure returns (bytes32) {
-        return keccak256(abi.encodePacked(OUTPUT_ID_TAG, txHash, outputIndex));
+    function outputId(bytes32 txHash, uint8 outputIndex) internal pure returns (bytes32 id) {
+        // In the scratch space: H(0x04 ‖ txHash ‖ outputIndex u8).
+        assembly ("memory-safe") {
+            mstore8(0, OUTPUT_ID_TAG)
+            mstore(1, txHash)
+            mstore8(33, outputIndex)
+            id := keccak256(0, 34)
+        }
     }
 
     /// Returns the name of the coin that a deposit makes. §1.4.
     function depositId(uint64 nonce, address owner, address asset, uint128 amount) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(DEPOSIT_ID_TAG, nonce, owner, asset, amount));
+    }
+
+    /// Returns whether each input id is greater than the one before.
+    function _inputsAscend(bytes calldata body, uint256 inputs) private pure returns (bool ascend) {
+        assembly ("memory-safe") {
+            ascend := 1
+            let offset := add(body.offset, COUNTS_LENGTH)
+            let end := add(offset, mul(inputs, INPUT_LENGTH))
+            let previous := calldataload(offset)
+            for { offset := add(offset, INPUT_LENGTH) } lt(offset, end) { offset := add(offset, INPUT_LENGTH) } {
+                let id := calldataload(offset)
+                ascend := and(ascend, gt(id, previous))
+                previous := id
+            }
+        }
+    }
+
+    /// Returns whether each output is of kind 1, has an owner, and an amount.
+    function _outputsAreOwned(bytes calldata body, uint256 inputs, uint256 outputs) private pure returns (bool owned) {
+        uint256 first = _outputOffset(inputs, 0);
+        assembly ("memory-safe") {
+            owned := 1
+            let offset := add(body.offset, first)
+            let end := add(offset, mul(outputs, OUTPUT_LENGTH))
+            for {} lt(offset, end) { offset := add(offset, OUTPUT_LENGTH) } {
+                let kindAndOwner := shr(88, calldataload(offset))
+                let amount := shr(128, calldataload(add(offset, 41)))
+                let hasOwner := iszero(iszero(shl(96, kindAndOwner)))
+                owned := and(owned, and(eq(shr(160, kindAndOwner), KIND_OWNED), and(hasOwner, iszero(iszero(amount)))))
+            }
+        }
     }
 
     function _outputOffset(uint256 inputs, uint256 index) private pure returns (uint256) {

@@ -16,29 +16,33 @@ library TransactionTree {
     }
 
     /// Returns the root that a leaf and its siblings, lowest first, lead to.
+    ///
+    /// Each parent is `H(0x01 ‖ left ‖ right)`, hashed beyond the free memory, which a packed encoding would allocate
+    /// once a level.
     function root(bytes32 start, uint256 index, bytes32[] calldata path) internal pure returns (bytes32 node) {
-        node = start;
-        for (uint256 level = 0; level < path.length; ++level) {
-            bytes32 sibling = path[level];
-            node = (index >> level) & 1 == 0 ? _parent(node, sibling) : _parent(sibling, node);
+        assembly ("memory-safe") {
+            node := start
+            let preimage := mload(0x40)
+            mstore8(preimage, 0x01)
+            let left := add(preimage, 1)
+            let right := add(preimage, 33)
+            // Each level's bit of the index comes to stand where it says 32.
+            index := shl(5, index)
+            let end := add(path.offset, mul(path.length, 32))
+            for { let sibling := path.offset } lt(sibling, end) { sibling := add(sibling, 32) } {
+                // A node with an odd index is the right one.
+                let side := and(index, 32)
+                mstore(add(left, side), node)
+                mstore(sub(right, side), calldataload(sibling))
+                node := keccak256(preimage, 65)
+                index := shr(1, index)
+            }
         }
     }
 
     function _bitLength(uint256 value) private pure returns (uint256 length) {
         assembly ("memory-safe") {
             length := sub(256, clz(value))
-        }
-    }
-
-    /// Returns `H(0x01 ‖ left ‖ right)`. Hashed beyond the free memory, which a packed encoding would allocate once
-    /// a level.
-    function _parent(bytes32 left, bytes32 right) private pure returns (bytes32 node) {
-        assembly ("memory-safe") {
-            let preimage := mload(0x40)
-            mstore8(preimage, 0x01)
-            mstore(add(preimage, 1), left)
-            mstore(add(preimage, 33), right)
-            node := keccak256(preimage, 65)
         }
     }
 }

@@ -18,7 +18,8 @@ using {
     state,
     withExit,
     withAssignment,
-    withoutExit
+    withoutExit,
+    withSettlement
 } for CoinState global;
 
 CoinState constant UNKNOWN_COIN = CoinState.wrap(0);
@@ -69,4 +70,10 @@ function withAssignment(CoinState coin) pure returns (CoinState) {
 
 function withoutExit(CoinState coin) pure returns (CoinState) {
     return CoinState.wrap(CoinState.unwrap(coin) & STATE_MASK);
+}
+
+/// Returns the word of a coin settled by an in-flight exit that froze it at `freeze`. A pending exit stays, until its
+/// turn comes and it pays nothing.
+function withSettlement(CoinState coin, uint256 freeze) pure returns (CoinState) {
+    return CoinState.wrap((CoinState.unwrap(coin) & ~STATE_MASK) | freeze);
 }

@@ -5,8 +5,9 @@ pragma solidity 0.8.37;
 ///
 /// next key 0–39 | pending exits 40–71 | listed 72
 ///
-/// 2^32 exits under one key are out of reach: a key takes new exits for at most one MEP, and so many would fill the
-/// root chain's blocks for a year.
+/// 2^32 exits and pieces under one key are out of reach: a key takes new ones for at most one and a half MEP, and each
+/// costs more than 2,500 gas and holds a bond. So many would fill the root chain's blocks for weeks, and hold millions of
+/// ether.
 type KeyNode is uint256;
 
 using {next, count, isListed, linkedTo, withOneMore, withOneLess} for KeyNode global;

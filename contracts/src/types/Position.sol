@@ -7,7 +7,7 @@ pragma solidity 0.8.37;
 /// deposit:            1 | zero 19 bits  | nonce 40 bits             | zero 4 bits
 type Position is uint64;
 
-using {isDeposit, blockNumber} for Position global;
+using {isDeposit, blockNumber, depositNonce, outputIn, ofOutput, isAt, isOlderThan} for Position global;
 
 /// Returns the position of an output of a child-chain transaction; the ranges are the caller's to keep.
 function outputPosition(uint64 number, uint32 txIndex, uint8 outputIndex) pure returns (Position) {
@@ -27,4 +27,28 @@ function isDeposit(Position position) pure returns (bool) {
 /// Returns the block that made a child-chain output. Means nothing for a deposit.
 function blockNumber(Position position) pure returns (uint64) {
     return Position.unwrap(position) >> 24;
+}
+
+/// Returns the nonce of a deposit. Means nothing for a child-chain output.
+function depositNonce(Position position) pure returns (uint64) {
+    return uint40(Position.unwrap(position) >> 4);
+}
+
+/// Returns which output of its transaction was made here.
+function outputIn(Position position) pure returns (uint8) {
+    return uint8(Position.unwrap(position) & 15);
+}
+
+function isAt(Position position, Position other) pure returns (bool) {
+    return Position.unwrap(position) == Position.unwrap(other);
+}
+
+/// Returns the position of an output of the transaction at a place, which is the position of its output 0.
+function ofOutput(Position place, uint8 outputIndex) pure returns (Position) {
+    return Position.wrap(Position.unwrap(place) | outputIndex);
+}
+
+/// Returns whether it comes before another position of the child chain.
+function isOlderThan(Position position, Position other) pure returns (bool) {
+    return Position.unwrap(position) < Position.unwrap(other);
 }

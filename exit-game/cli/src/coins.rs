@@ -6,8 +6,9 @@ use std::fmt;
 use alloy_primitives::Address;
 use anyhow::Context as _;
 use clap::Args;
+use plasmid_exit_game::exit::in_flight::Piece;
 use plasmid_exit_game::exit::key::Periods;
-use plasmid_exit_game::facts::RootEvent;
+use plasmid_exit_game::facts::{InFlightStep, RootEvent};
 use plasmid_exit_game::output::{ETHER, OutputId, TxHash};
 use plasmid_exit_game::position::Position;
 use plasmid_node::settings::parse_address;
@@ -186,13 +187,17 @@ async fn row(session: &Session, holding: &Holding, bad: Option<BadBlock>, now: u
 /// Says who must act next.
 fn next(holding: &Holding, bad: Option<BadBlock>, deadline: Option<u64>, periods: Periods, now: u64) -> String {
     let in_bad = |bad: &BadBlock| holding.block().is_some_and(|block| block >= bad.number);
+    let maker = holding.proof.as_ref().ok().and_then(holdings::maker_of).map_or("TX".to_owned(), |tx| tx.to_string());
+    let in_flight = format!("`plasmid exit in-flight {maker}`");
     match holding.coin.state {
         CoinState::Pending => "the operator, to cover the deposit with a block".to_owned(),
         CoinState::Accepted => "the operator, to commit its block".to_owned(),
         CoinState::Committed | CoinState::Final => match (bad, deadline) {
-            (Some(bad), _) if in_bad(&bad) => {
-                format!("nobody yet: block {} is not known to be valid; do not count the coin as received", bad.number)
-            }
+            (Some(bad), _) if in_bad(&bad) => format!(
+                "nobody yet: block {} is not known to be valid; do not count the coin as received. If it stays so, \
+                 {in_flight} takes the payment out",
+                bad.number
+            ),
             (Some(bad), Some(deadline)) if deadline > now => format!(
                 "the owner, if block {} stays bad: `plasmid exit start` before {deadline} (in {} s)",
                 bad.number,
@@ -208,7 +213,7 @@ fn next(holding: &Holding, bad: Option<BadBlock>, deadline: Option<u64>, periods
         ),
         CoinState::Spent => "nobody: it is spent".to_owned(),
         CoinState::Exited => "nobody: it has left".to_owned(),
-        CoinState::Void => "the owner, to exit the payment in flight: its block is void".to_owned(),
+        CoinState::Void => format!("the owner, to exit the payment in flight, since its block is void: {in_flight}"),
         CoinState::Dropped => "the owner, to send the transaction that makes it again".to_owned(),
     }
 }
@@ -293,6 +298,32 @@ fn about(event: &RootEvent, holding: &Holding) -> Option<String> {
         }
         RootEvent::ExitReturned { output_id, payee } if *output_id == id => {
             Some(format!("its exit returned the bond to {payee} and paid nothing"))
+        }
+        RootEvent::InFlight { tx_hash, step } => about_in_flight(*tx_hash, step, holding),
+        _ => None,
+    }
+}
+
+/// Tells what a step of an in-flight exit says of a coin, if it does.
+fn about_in_flight(tx_hash: TxHash, step: &InFlightStep, holding: &Holding) -> Option<String> {
+    let id = holding.coin.id;
+    let is_it = |piece: Piece| matches!(piece, Piece::Output(index) if OutputId::of_output(tx_hash, index) == id);
+    match step {
+        InFlightStep::Started { data, key, .. } if data.inputs.iter().any(|input| input.output_id == id) => {
+            Some(format!("the payment {tx_hash}, which spends it, exits in flight; it can be paid from {key} on"))
+        }
+        InFlightStep::Piggybacked { owner, pieces, .. } if pieces.iter().any(is_it) => {
+            Some(format!("{owner} claimed it in the exit of {tx_hash}, which made it"))
+        }
+        InFlightStep::PieceChallenged { challenger, piece, .. } if is_it(*piece) => {
+            Some(format!("its claim in the exit of {tx_hash} was ended by {challenger}, who showed a spend"))
+        }
+        InFlightStep::PiecePaid { output_id, payee, paid, credited, .. } if *output_id == id => {
+            let how = if *credited { "credited to" } else { "paid to" };
+            Some(format!("{} {how} {payee} by the exit of {tx_hash}", shown(*paid, holding.coin.output.asset)))
+        }
+        InFlightStep::PieceReturned { output_id, payee, .. } if *output_id == id => {
+            Some(format!("the exit of {tx_hash} returned the bond of its claim to {payee} and paid nothing"))
         }
         _ => None,
     }

@@ -54,6 +54,11 @@ pub(crate) fn is_exiting(word: &CoinWord) -> bool {
     !word.record_hash.is_zero()
 }
 
+/// Returns the transaction that made a coin, if one did, as its proof shows.
+pub(crate) fn maker_of(coin: &EvidenceCoin) -> Option<TxHash> {
+    Some(Transaction::decode(&coin.made.as_ref()?.body).ok()?.hash())
+}
+
 /// Returns all coins of `owner`, spent ones left out, as the first of the servers that answers knows them.
 pub(crate) async fn holdings(
     session: &Session,

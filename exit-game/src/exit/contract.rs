@@ -1,9 +1,11 @@
-//! The contract on the root chain, call by call: deposits, blocks, standard exits and the money that they move. §2, §4, §5.
+//! The contract on the root chain, call by call: deposits, blocks, exits and the money that they move. §2, §4–§6.
 //!
 //! [`Contract`] follows the protocol text, as the Solidity does, and a test holds the two against each other: the same
 //! calls are refused for the same reason, emit the same events and leave the same words. What it leaves to others: gas,
 //! the lock, the tokens' own books, and the wei and tokens that the contract's account holds.
 
+mod evidence;
+mod in_flight;
 mod ledger;
 mod processing;
 mod revert;
@@ -14,14 +16,16 @@ use alloc::vec::Vec;
 
 use alloy_primitives::{Address, B256, U256};
 
+pub use self::evidence::{InclusionProof, InputProof, Spend};
+pub use self::in_flight::OpenExit;
 pub use self::ledger::{Anchor, Submission};
+pub use self::processing::PieceRecord;
 pub use self::revert::Revert;
-pub use self::standard_exits::InclusionProof;
 use crate::exit::key::Periods;
 use crate::exit::queue::ExitQueue;
 use crate::exit::standard::CoinState;
 use crate::facts::RootEvent;
-use crate::output::{ETHER, OutputId};
+use crate::output::{ETHER, OutputId, TxHash};
 use crate::position::BlockNumber;
 use crate::signature::Domain;
 
@@ -36,6 +40,35 @@ pub struct Parameters {
     pub exit_bond: u128,
     /// The part of it that goes to whoever processes the exit; at most the bond.
     pub exit_bounty: u128,
+    /// Wei that an in-flight exit's starter puts up, and a challenger of its canonicity.
+    pub in_flight_bond: u128,
+    /// Wei that a piece's owner puts up.
+    pub piece_bond: u128,
+    /// What each input of the piece's transaction adds to it.
+    pub piece_bond_per_input: u128,
+    /// The part of `piece_bond` that goes to whoever processes the piece; at most all of it.
+    pub piece_bounty: u128,
+    /// The part of `piece_bond_per_input` that does; at most all of it.
+    pub piece_bounty_per_input: u128,
+}
+
+impl Parameters {
+    /// Returns the bond of a piece of a transaction with so many inputs, in wei. §2.
+    #[must_use]
+    pub fn bond_of_piece(&self, inputs: usize) -> U256 {
+        grown(self.piece_bond, self.piece_bond_per_input, inputs)
+    }
+
+    /// Returns the part of that bond which goes to whoever processes the piece, in wei. §2.
+    #[must_use]
+    pub fn bounty_of_piece(&self, inputs: usize) -> U256 {
+        grown(self.piece_bounty, self.piece_bounty_per_input, inputs)
+    }
+}
+
+/// Returns `amount` with `per_input` for each input; at most 17 times 2^128.
+fn grown(amount: u128, per_input: u128, inputs: usize) -> U256 {
+    U256::from(per_input).saturating_mul(U256::from(inputs)).saturating_add(U256::from(amount))
 }
 
 /// Who calls, and when.
@@ -102,7 +135,7 @@ pub struct Halt {
     pub at: u64,
 }
 
-/// The contract's storage. §2, §5.1.
+/// The contract's storage. §2, §5.1, §6.
 ///
 /// A call that is refused changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +150,7 @@ pub struct Contract {
     owed: BTreeMap<Address, u128>,
     exit_keys: BTreeMap<Address, ExitQueue>,
     claimable: BTreeMap<(Address, Address), U256>,
+    in_flight: BTreeMap<TxHash, OpenExit>,
 }
 
 impl Contract {
@@ -124,14 +158,16 @@ impl Contract {
     ///
     /// # Errors
     ///
-    /// [`Revert::InvalidParameters`] if the operator is zero, MEP is zero, the sunset is shorter than MEP or the bounty
-    /// larger than the bond.
+    /// [`Revert::InvalidParameters`] if the operator is zero, MEP is zero, the sunset is shorter than MEP or a bounty
+    /// larger than its bond.
     pub fn deploy(parameters: Parameters, domain: Domain, now: u64) -> Result<Self, Revert> {
         let Periods { minimum_exit_period, sunset } = parameters.periods;
         let valid = !parameters.operator.is_zero()
             && minimum_exit_period != 0
             && sunset >= minimum_exit_period
-            && parameters.exit_bounty <= parameters.exit_bond;
+            && parameters.exit_bounty <= parameters.exit_bond
+            && parameters.piece_bounty <= parameters.piece_bond
+            && parameters.piece_bounty_per_input <= parameters.piece_bond_per_input;
         if !valid {
             return Err(Revert::InvalidParameters);
         }
@@ -153,6 +189,7 @@ impl Contract {
             owed: BTreeMap::from([(ETHER, 0)]),
             exit_keys: BTreeMap::new(),
             claimable: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
         })
     }
 
@@ -218,6 +255,12 @@ impl Contract {
         self.claimable.get(&(account, asset)).copied().unwrap_or_default()
     }
 
+    /// Returns the open in-flight exit of a transaction. §6.
+    #[must_use]
+    pub fn in_flight_exit(&self, tx_hash: TxHash) -> Option<&OpenExit> {
+        self.in_flight.get(&tx_hash)
+    }
+
     /// Returns whether block `number` is void. §3.
     fn is_void(&self, number: BlockNumber) -> bool {
         self.head.halted_from().is_some_and(|from| from <= number)
@@ -241,4 +284,9 @@ impl Contract {
         }
         outcome
     }
+}
+
+/// Refuses a value sent that is not the bond, both in wei.
+fn check_bond(sent: U256, bond: U256) -> Result<(), Revert> {
+    if sent == bond { Ok(()) } else { Err(Revert::WrongBond { sent, bond }) }
 }

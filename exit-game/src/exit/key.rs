@@ -34,6 +34,33 @@ impl Periods {
         key.saturating_sub(self.minimum_exit_period / 2)
     }
 
+    /// Returns the freeze of every input of an in-flight exit that started at `start`, in seconds. §3.1.
+    #[must_use]
+    pub fn freeze_of_in_flight_input(&self, start: u64) -> u64 {
+        start.saturating_add(self.freeze_delay())
+    }
+
+    /// Returns the freeze of a piggybacked output of an in-flight exit with `key`: it may be piggybacked as late as half an
+    /// MEP before. §3.1.
+    #[must_use]
+    pub fn freeze_of_in_flight_output(&self, key: u64) -> u64 {
+        key.saturating_sub(self.minimum_exit_period / 2).saturating_add(self.freeze_delay())
+    }
+
+    /// Returns when the first half of an in-flight exit that started at `start` is over, in seconds: from then on nobody
+    /// improves it, piggybacks, or challenges its canonicity. §6.
+    #[must_use]
+    pub fn end_of_first_half(&self, start: u64) -> u64 {
+        start.saturating_add(self.minimum_exit_period / 2)
+    }
+
+    /// Returns the last time, in seconds, at which an operator accepts the transaction of an open in-flight exit that
+    /// started at `start`: half the way to its inputs' freeze. §3.1.
+    #[must_use]
+    pub fn last_acceptance_in_flight(&self, start: u64) -> u64 {
+        start.saturating_add(self.freeze_delay() / 2)
+    }
+
     /// Returns the key of an exit that starts at `start`, of a coin made at root-chain time `created`, which is `None` for
     /// a deposit. All in seconds. §4.
     ///
@@ -80,5 +107,8 @@ mod tests {
         assert_eq!(periods.exit_key(1_000, None), 1_602);
         assert_eq!(periods.exit_key(1_000, Some(999)), 2_199);
         assert_eq!(periods.freeze_of_standard_exit(1_602), 1_302);
+        assert_eq!(periods.freeze_of_in_flight_input(1_000), 1_075);
+        assert_eq!(periods.freeze_of_in_flight_output(1_602), 1_377);
+        assert_eq!((periods.end_of_first_half(1_000), periods.last_acceptance_in_flight(1_000)), (1_300, 1_037));
     }
 }

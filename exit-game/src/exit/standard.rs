@@ -133,6 +133,13 @@ impl CoinState {
         Self { exit: None, is_assigned: false, ..self }
     }
 
+    /// Returns the word of the coin settled with the freeze time `freeze` by another exit than the pending one, which stays
+    /// until its turn.
+    #[must_use]
+    pub const fn with_settlement(self, freeze: u64) -> Self {
+        Self { standing: Standing::Settled { freeze }, ..self }
+    }
+
     /// Returns the contract's word: `hash 215 bits ‖ assigned 1 bit ‖ state 40 bits`.
     #[must_use]
     pub fn to_word(&self) -> U256 {

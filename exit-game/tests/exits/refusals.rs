@@ -11,7 +11,7 @@ use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::Domain;
 use proptest::prelude::*;
 
-use crate::world::{BOND, Coin, MEP, Made, PERIODS, TOKEN, World, address, output};
+use crate::world::{BOND, Coin, MEP, Made, TOKEN, World, address, output, parameters};
 
 /// Asserts that `call` is refused for `reason` and changes nothing.
 fn refused<T: std::fmt::Debug + PartialEq>(
@@ -26,7 +26,8 @@ fn refused<T: std::fmt::Debug + PartialEq>(
 
 #[test]
 fn a_deployment_that_contradicts_the_text_is_refused() {
-    let good = Parameters { operator: address("operator"), periods: PERIODS, exit_bond: 2, exit_bounty: 2 };
+    let good =
+        Parameters { exit_bond: 2, exit_bounty: 2, piece_bond_per_input: 0, piece_bounty_per_input: 0, ..parameters() };
     let domain = Domain { chain_id: 1, contract: Address::repeat_byte(1) };
     let periods = |minimum_exit_period, sunset| Periods { minimum_exit_period, sunset };
     assert!(Contract::deploy(good, domain, 1).is_ok());
@@ -35,6 +36,8 @@ fn a_deployment_that_contradicts_the_text_is_refused() {
         Parameters { periods: periods(0, MEP), ..good },
         Parameters { periods: periods(MEP, MEP - 1), ..good },
         Parameters { exit_bounty: 3, ..good },
+        Parameters { piece_bounty: good.piece_bond + 1, ..good },
+        Parameters { piece_bounty_per_input: 1, ..good },
     ] {
         assert_eq!(Contract::deploy(bad, domain, 1), Err(Revert::InvalidParameters));
     }
@@ -184,7 +187,7 @@ fn starts_are_refused_in_the_contracts_order() {
     let not_owner = Revert::NotOwner { caller: address("bob"), owner: address("alice") };
     refused(&mut world, not_owner, |w| start(w, "bob", 0, &body, 0, &proof));
     for sent in [0, BOND - 1, BOND + 1] {
-        let wrong_bond = Revert::WrongBond { sent: U256::from(sent), bond: BOND };
+        let wrong_bond = Revert::WrongBond { sent: U256::from(sent), bond: U256::from(BOND) };
         refused(&mut world, wrong_bond, |w| start(w, "alice", sent, &body, 0, &proof));
     }
     world.start("alice", &coin).unwrap();
@@ -211,7 +214,7 @@ fn only_the_callers_own_deposits_as_they_were_made_exit() {
         let output_id = Deposit { nonce, output: output(caller, asset, amount) }.output_id();
         refused(&mut world, Revert::NotADeposit { output_id }, |w| start(w, caller, nonce, asset, amount));
     }
-    let wrong_bond = Revert::WrongBond { sent: U256::ZERO, bond: BOND };
+    let wrong_bond = Revert::WrongBond { sent: U256::ZERO, bond: U256::from(BOND) };
     refused(&mut world, wrong_bond, |w| start(w, "alice", 0, ETHER, 500));
 }
 

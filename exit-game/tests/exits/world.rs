@@ -23,10 +23,30 @@ pub(crate) const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 
 pub(crate) const MEP: u64 = PERIODS.minimum_exit_period;
 pub(crate) const BOND: u128 = 1_000;
 pub(crate) const BOUNTY: u128 = 100;
+pub(crate) const IN_FLIGHT_BOND: u128 = 5_000;
+/// Of a piece of a transaction with one input: 2,100, of which 220 are bounty.
+const PIECE_BOND: u128 = 2_000;
+const PIECE_BOND_PER_INPUT: u128 = 100;
+const PIECE_BOUNTY: u128 = 200;
+const PIECE_BOUNTY_PER_INPUT: u128 = 20;
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x70);
 
 pub(crate) fn key_of(name: &str) -> SigningKey {
     SigningKey::from_slice(keccak256(name).as_slice()).expect("keccak-256 does not hit the order")
+}
+
+pub(crate) fn parameters() -> Parameters {
+    Parameters {
+        operator: address("operator"),
+        periods: PERIODS,
+        exit_bond: BOND,
+        exit_bounty: BOUNTY,
+        in_flight_bond: IN_FLIGHT_BOND,
+        piece_bond: PIECE_BOND,
+        piece_bond_per_input: PIECE_BOND_PER_INPUT,
+        piece_bounty: PIECE_BOUNTY,
+        piece_bounty_per_input: PIECE_BOUNTY_PER_INPUT,
+    }
 }
 
 /// The account's address, which costs a point multiplication the first time.
@@ -66,11 +86,11 @@ pub(crate) struct Money {
 }
 
 impl Money {
-    fn put(&mut self, asset: Address, amount: impl TryInto<U256, Error: std::fmt::Debug>) {
+    pub(crate) fn put(&mut self, asset: Address, amount: impl TryInto<U256, Error: std::fmt::Debug>) {
         *self.vault.entry(asset).or_default() += amount.try_into().unwrap();
     }
 
-    fn pay(&mut self, payment: Payment) -> PaymentOutcome {
+    pub(crate) fn pay(&mut self, payment: Payment) -> PaymentOutcome {
         let Payment { asset, to, amount } = payment;
         self.tried.push(payment);
         if self.refusing.contains(&(to, asset)) {
@@ -93,10 +113,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let now = 1_000_000;
-        let parameters =
-            Parameters { operator: address("operator"), periods: PERIODS, exit_bond: BOND, exit_bounty: BOUNTY };
         let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) };
-        let contract = Contract::deploy(parameters, domain, now).expect("valid parameters");
+        let contract = Contract::deploy(parameters(), domain, now).expect("valid parameters");
         Self { contract, now, money: Money::default(), domain }
     }
 
@@ -207,7 +225,7 @@ impl World {
 
     pub(crate) fn process(&mut self, caller: &str, asset: Address, records: &[ExitRecord]) -> Vec<RootEvent> {
         let (call, money) = (self.call(caller), &mut self.money);
-        self.contract.process_exits(call, asset, records, &mut |payment| money.pay(payment))
+        self.contract.process_exits(call, asset, records, &[], &mut |payment| money.pay(payment))
     }
 
     pub(crate) fn claim(&mut self, caller: &str, asset: Address, to: Address) -> Result<Vec<RootEvent>, Revert> {

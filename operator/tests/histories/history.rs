@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use alloy_primitives::{Address, B256};
+use plasmid_exit_game::exit::in_flight::SignedTransaction;
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::ledger::{Leaf, RecoveredTransaction};
 use plasmid_exit_game::output::{Output, OutputId, TxHash};
@@ -13,12 +14,14 @@ use plasmid_node::archive::Archive;
 use plasmid_node::chain::Chain;
 use plasmid_operator::admission::Admitted;
 use plasmid_operator::committer::{AccountState, Decision};
+use plasmid_operator::in_flight::shown_in_exits;
 use plasmid_operator::journal::{Intent, Record};
 use plasmid_operator::operator::{Operator, RootView};
 use plasmid_operator::sequencer::{Outcome, ReplayError, Rules, Stop};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use crate::in_flight::InFlightAct;
 use crate::people::{Person, people};
 use crate::root::{Act, Root, key, leaf_hash};
 
@@ -33,6 +36,8 @@ pub(crate) struct Counts {
     pub signed: u64,
     pub other_roots: u64,
     pub exits: u64,
+    pub in_flight_exits: u64,
+    pub shown_in_exits: u64,
     pub reorganisations: u64,
     pub restarts: u64,
     pub stopped_reorganised: u64,
@@ -53,6 +58,8 @@ impl Counts {
         self.signed += other.signed;
         self.other_roots += other.other_roots;
         self.exits += other.exits;
+        self.in_flight_exits += other.in_flight_exits;
+        self.shown_in_exits += other.shown_in_exits;
         self.reorganisations += other.reorganisations;
         self.restarts += other.restarts;
         self.stopped_reorganised += other.stopped_reorganised;
@@ -67,6 +74,8 @@ struct Temper {
     pause: f64,
     /// How likely somebody starts an exit in a root block.
     exit: f64,
+    /// How likely somebody starts an in-flight exit.
+    in_flight: f64,
     /// How likely a reorganisation brings back the deposits that it takes.
     return_: f64,
     /// Whether final blocks leave memory. (A sync each: not in every history.)
@@ -101,6 +110,8 @@ pub(crate) struct History {
     dropped: BTreeSet<Place>,
     spends: BTreeMap<OutputId, RecoveredTransaction>,
     memo: u64,
+    /// It found a block of another branch on the root chain, and has ended.
+    is_stopped: bool,
     pub counts: Counts,
 }
 
@@ -119,6 +130,7 @@ impl History {
             inclusion: one_of([0.1, 0.4, 0.8]),
             pause: one_of([0.01, 0.05, 0.2]),
             exit: one_of([0.02, 0.15, 0.4]),
+            in_flight: one_of([0.0, 0.1, 0.3]),
             return_: one_of([0.3, 0.7, 1.0]),
             does_archive: depth == Depth::BeyondFinality && rng.random_bool(0.2),
         };
@@ -144,6 +156,7 @@ impl History {
             dropped: BTreeSet::new(),
             spends: BTreeMap::new(),
             memo: 0,
+            is_stopped: false,
             counts: Counts::default(),
         };
         history.follow();
@@ -153,6 +166,9 @@ impl History {
     /// Lives through `steps` random steps and an end in which everything settles.
     pub(crate) fn live(&mut self, steps: usize) {
         for _ in 0..steps {
+            if self.is_stopped {
+                break;
+            }
             let can_decide = self.applied == self.log.len();
             match self.rng.random_range(0..100) {
                 56..96 if !can_decide => {}
@@ -181,6 +197,7 @@ impl History {
             acts.push(Act::Deposit(self.anybody(), self.rng.random_range(1..1_000)));
         }
         self.plan_exits(&mut acts);
+        self.plan_in_flight(&mut acts);
         self.plan_submissions(&mut acts, self.temper.inclusion);
         // Exits and submissions of one block come in any order.
         for i in (1..acts.len()).rev() {
@@ -212,6 +229,35 @@ impl History {
         }
         if self.rng.random_bool(0.2) {
             acts.push(Act::Process);
+        }
+    }
+
+    /// In-flight exits of what was accepted, of what competes with it, and of what the operator never saw.
+    fn plan_in_flight(&mut self, acts: &mut Vec<Act>) {
+        if self.rng.random_bool(self.temper.in_flight) {
+            let body = match self.rng.random_bool(0.4) && !self.spends.is_empty() {
+                true => {
+                    let known = self.spends.values().nth(self.rng.random_range(0..self.spends.len()));
+                    known.map(|known| known.transaction.body.clone())
+                }
+                false => self.payment().map(|payment| payment.body),
+            };
+            acts.extend(body.map(|body| Act::InFlight(InFlightAct::Start(body))));
+        }
+        let open: Vec<_> =
+            self.root.head().in_flight.iter().map(|(hash, signed)| (*hash, signed.body.clone())).collect();
+        for (tx_hash, body) in open {
+            let index = self.rng.random_range(0..body.outputs().len()) as u8;
+            let spend =
+                self.spends.get(&OutputId::of_output(tx_hash, index)).map(|spend| spend.transaction.body.clone());
+            let act = match (self.rng.random_range(0..20), spend) {
+                (0..4, _) => InFlightAct::Piggyback(tx_hash, index),
+                (4..8, Some(spend)) => InFlightAct::ChallengeOutput(tx_hash, index, spend),
+                (8..10, _) => InFlightAct::Process(tx_hash),
+                (10..12, _) => InFlightAct::Close(tx_hash),
+                _ => continue,
+            };
+            acts.push(Act::InFlight(act));
         }
     }
 
@@ -268,6 +314,24 @@ impl History {
             self.seen.push(block.at.hash);
             self.observe();
         }
+        self.counts.in_flight_exits += self.chain.game().in_flight_exits().count() as u64;
+        if self.applied == self.log.len() {
+            self.offer();
+        }
+    }
+
+    /// The operator looks at what in-flight exits show.
+    fn offer(&mut self) {
+        let owner = |chain: &Chain, id| chain.ledger().coin(id).map(|coin| coin.output.owner);
+        let shown = shown_in_exits(&self.chain).into_iter().map(|SignedTransaction { body, signature }| Admitted {
+            hash: body.hash(),
+            signer: owner(&self.chain, body.inputs()[0]),
+            body,
+            signature,
+            is_paying: true,
+        });
+        let shown = shown.collect();
+        self.counts.shown_in_exits += self.ask(shown);
     }
 
     fn observe(&mut self) {
@@ -285,6 +349,12 @@ impl History {
 
     fn request(&mut self) {
         let requests = (0..self.rng.random_range(1..=3)).filter_map(|_| self.payment()).collect::<Vec<_>>();
+        self.ask(requests);
+    }
+
+    /// Has the operator decide, and returns how many it accepts.
+    fn ask(&mut self, requests: Vec<Admitted>) -> u64 {
+        let accepted_before = self.counts.accepted;
         let hashes: Vec<TxHash> = requests.iter().map(|request| request.hash).collect();
         let (records, outcomes) = self.operator.accept(&mut self.chain, requests, HEAD);
         let by: BTreeMap<BlockNumber, u64> = records.iter().filter_map(promise).collect();
@@ -308,14 +378,26 @@ impl History {
                 Outcome::Refused(_) => {}
             }
         }
+        self.counts.accepted - accepted_before
     }
 
     /// Nothing is accepted that spends a coin which is leaving, or has left, at the head that the operator sees.
     fn check_no_exit(&self, hash: TxHash) {
         let seen = self.seen.last().and_then(|at| self.root.branch.iter().find(|state| state.block.at.hash == *at));
         let (Some(seen), Some(stored)) = (seen, self.chain.transaction(hash)) else { return };
+        let (contract, now) = (&seen.contract, seen.block.timestamp);
         for input in stored.read().unwrap().body.inputs() {
             assert!(!seen.exits.contains_key(input), "accepted a spend of {input}, which is exiting");
+            for exit in seen.in_flight.keys().filter_map(|tx_hash| contract.in_flight_exit(*tx_hash)) {
+                let is_own = exit.transaction.hash() == hash && now <= exit.start + self.periods.freeze_delay() / 2;
+                let is_locked = exit.data.inputs.iter().any(|locked| locked.output_id == *input);
+                assert!(!is_locked || is_own, "accepted a spend of {input}, which an in-flight exit locks");
+                let mut claimed = exit.live_pieces.iter().filter_map(|piece| exit.coin(piece));
+                assert!(
+                    is_locked || claimed.all(|(id, _)| id != *input),
+                    "accepted a spend of {input}, which is claimed"
+                );
+            }
         }
     }
 
@@ -363,7 +445,9 @@ impl History {
             assert!(self.chain.seal(unsealed.seal()));
         }
         if let Some(number) = self.chain.disagreement().filter(|&number| self.chain.sealed_block(number).is_some()) {
-            panic!("the root chain has another block {number}");
+            // Beyond finality a submission may revive that was dead: then a person must decide.
+            assert_eq!(self.depth, Depth::BeyondFinality, "the root chain has another block {number}");
+            self.is_stopped = true;
         }
         if self.temper.does_archive {
             self.archive();
@@ -463,6 +547,10 @@ impl History {
     /// Everything becomes calm: all that can be committed is.
     fn settle(&mut self) {
         for _ in 0..200 {
+            if self.is_stopped {
+                self.counts.stopped_reorganised += 1;
+                return;
+            }
             let mut acts = Vec::new();
             self.plan_submissions(&mut acts, 1.0);
             self.root.mine(5, acts);
@@ -496,13 +584,16 @@ impl History {
         let landed = &self.root.head().landed;
         self.counts.landed += landed.len() as u64;
         self.counts.dropped += self.dropped.len() as u64;
+        if self.depth == Depth::BeyondFinality {
+            return;
+        }
         for &(place, leaf, _) in self.answers.values() {
             let Some(block) = landed.get(place.block.get() as usize - 1) else { continue };
             let leaves = &self.root.contents[&key(block)];
             let found = leaves.get(place.index.get() as usize).map(leaf_hash);
             if self.dropped.contains(&place) {
                 assert!(found.is_none_or(|found| found.is_zero()), "dropped, but in the block");
-            } else if self.depth == Depth::UpToFinality {
+            } else {
                 assert_eq!(found, Some(leaf), "a promise is broken without a drop");
             }
         }

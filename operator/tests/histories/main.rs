@@ -5,6 +5,7 @@
 //! `PLASMID_HISTORIES` says how many (2,000 by default), `PLASMID_SEED` which one first.
 
 mod history;
+mod in_flight;
 mod people;
 mod root;
 mod stories;
@@ -32,6 +33,7 @@ fn live(depth: Depth, share: u64) {
     }
     println!("{count} histories, {depth:?}: {total:?}");
     assert!(count < 100 || total.dropped != 0 && total.other_roots != 0 && total.landed != 0, "nothing was tried");
+    assert!(count < 100 || total.in_flight_exits != 0 && total.shown_in_exits != 0, "no in-flight exit was tried");
 }
 
 #[test]

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use plasmid_exit_game::exit::contract::{
-    Anchor, Call, Contract, InclusionProof, Parameters, PaymentOutcome, Submission,
-};
+use plasmid_exit_game::exit::contract::{Anchor, Call, Contract, Parameters, PaymentOutcome, Submission};
+use plasmid_exit_game::exit::in_flight::SignedTransaction;
 use plasmid_exit_game::exit::key::Periods;
-use plasmid_exit_game::exit::standard::ExitRecord;
+use plasmid_exit_game::exit::standard::{ExitRecord, Standing};
 use plasmid_exit_game::facts::{RootBlock, RootEvent, RootRef};
 use plasmid_exit_game::ledger::{BlockVerdict, Leaf, Ledger, RecoveredTransaction};
-use plasmid_exit_game::output::{Deposit, OutputId};
+use plasmid_exit_game::output::{Deposit, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, PositionKind};
 use plasmid_exit_game::signature::{Domain, Signature};
 use plasmid_exit_game::tx_tree;
@@ -18,11 +17,12 @@ use plasmid_exit_game::utxo_tree::UtxoTree;
 use plasmid_node::chain::SealedBlock;
 use plasmid_operator::journal::Intent;
 
+use crate::in_flight::InFlightAct;
 use crate::people::Person;
 
 pub(crate) const DOMAIN: Domain = Domain { chain_id: 1, contract: Address::repeat_byte(0xcc) };
 pub(crate) const OPERATOR: Address = Address::repeat_byte(0x0e);
-const BOND: u128 = 10;
+pub(crate) const BOND: u128 = 10;
 /// How far back the contract sees an anchor. §2.
 const ANCHOR_BLOCKS_MAX: usize = 256;
 
@@ -35,8 +35,10 @@ pub(crate) struct State {
     pub nonce: u64,
     pub deposits: Vec<Deposit>,
     pub exits: BTreeMap<OutputId, ExitRecord>,
+    /// What is open.
+    pub in_flight: BTreeMap<TxHash, SignedTransaction>,
     pub landed: Vec<SealedBlock>,
-    judge: Ledger,
+    pub judge: Ledger,
     tree: UtxoTree,
 }
 
@@ -47,6 +49,7 @@ pub(crate) enum Act {
     StartExit(OutputId),
     Challenge(OutputId, RecoveredTransaction),
     Process,
+    InFlight(InFlightAct),
 }
 
 /// The branch that counts now, from the deployment's block on.
@@ -54,13 +57,23 @@ pub(crate) struct Root {
     pub branch: Vec<State>,
     /// What each block that was ever signed for holds.
     pub contents: HashMap<(BlockNumber, B256, B256), Vec<Leaf>>,
-    people: Vec<Person>,
+    pub people: Vec<Person>,
     made: u64,
 }
 
 impl Root {
     pub(crate) fn new(periods: Periods, people: &[Person]) -> Self {
-        let parameters = Parameters { operator: OPERATOR, periods, exit_bond: BOND, exit_bounty: 1 };
+        let parameters = Parameters {
+            operator: OPERATOR,
+            periods,
+            exit_bond: BOND,
+            exit_bounty: 1,
+            in_flight_bond: BOND,
+            piece_bond: BOND,
+            piece_bond_per_input: 0,
+            piece_bounty: 1,
+            piece_bounty_per_input: 0,
+        };
         let contract = Contract::deploy(parameters, DOMAIN, 1_000).unwrap();
         let at = RootRef { number: 0, hash: keccak256([0]) };
         let block = RootBlock { at, parent: B256::ZERO, timestamp: 1_000, events: Vec::new() };
@@ -70,6 +83,7 @@ impl Root {
             nonce: 0,
             deposits: Vec::new(),
             exits: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             landed: Vec::new(),
             judge: Ledger::default(),
             tree: UtxoTree::default(),
@@ -128,18 +142,8 @@ impl Root {
                         return start_of_deposit(&mut state.contract, &deposit, now, bond, &mut state.exits);
                     }
                     PositionKind::Output(place, index) => {
-                        let header = self.header(state, place.block);
-                        let leaves = &self.contents[&key(&state.landed[place.block.get() as usize - 1])];
-                        let recovered = leaves[place.index.get() as usize].transaction().unwrap();
-                        let hashes: Vec<B256> = leaves.iter().map(leaf_hash).collect();
-                        let proof = InclusionProof {
-                            header,
-                            index: place.index.get(),
-                            witness_hash: recovered.transaction.witness.hash(),
-                            path: tx_tree::path(&hashes, place.index.get() as usize).unwrap(),
-                        };
-                        let body = recovered.transaction.body.encode();
-                        state.contract.start_standard_exit(call, bond, &body, index, &proof)
+                        let (body, proof) = self.inclusion(state, place);
+                        state.contract.start_standard_exit(call, bond, &body.encode(), index, &proof)
                     }
                 };
                 remember(events.unwrap_or_default(), &mut state.exits)
@@ -161,7 +165,7 @@ impl Root {
                 let call = Call { caller: Address::repeat_byte(0xee), now };
                 let mut all = Vec::new();
                 for record in records.iter().filter(|record| record.key <= now) {
-                    let events = state.contract.process_exits(call, record.output.asset, &[*record], &mut pay);
+                    let events = state.contract.process_exits(call, record.output.asset, &[*record], &[], &mut pay);
                     if !events.is_empty() {
                         state.exits.remove(&record.output_id);
                     }
@@ -169,6 +173,7 @@ impl Root {
                 }
                 all
             }
+            Act::InFlight(act) => self.apply_in_flight(state, act, now),
         }
     }
 
@@ -192,9 +197,10 @@ impl Root {
         let leaves = &self.contents[&key(&intent.block)];
         let before = state.landed.last().map_or(0, |block| block.deposit_count) as usize;
         let covered = &state.deposits[before..deposit_count as usize];
-        let (contract, exits) = (&state.contract, &state.exits);
-        let freeze_of = |id| freeze_of(contract, exits, id);
-        match state.judge.apply_block(&header, leaves, covered, &state.tree, freeze_of) {
+        let mut judge = std::mem::take(&mut state.judge);
+        let verdict = judge.apply_block(&header, leaves, covered, &state.tree, |id| state.freeze_of(id));
+        state.judge = judge;
+        match verdict {
             BlockVerdict::Valid { tree } => state.tree = tree,
             verdict => panic!("an invalid block landed at {now}: {verdict:?} {intent:?}"),
         }
@@ -202,7 +208,7 @@ impl Root {
         events
     }
 
-    fn header(&self, state: &State, number: BlockNumber) -> plasmid_exit_game::block::Header {
+    pub(crate) fn header(&self, state: &State, number: BlockNumber) -> plasmid_exit_game::block::Header {
         let blocks = self.branch.iter().map(|state| &state.block).chain([&state.block]);
         let headers = blocks.flat_map(|block| &block.events).filter_map(|event| match event {
             RootEvent::BlockSubmitted(header) => Some(*header),
@@ -219,18 +225,18 @@ impl State {
         let made = self.judge.coins().map(|(id, _)| id);
         made.chain(self.deposits.iter().map(Deposit::output_id)).collect()
     }
-}
 
-/// Until when a coin may be spent, as the contract's words and the records tell. §3.1.
-fn freeze_of(contract: &Contract, exits: &BTreeMap<OutputId, ExitRecord>, id: OutputId) -> Option<u64> {
-    use plasmid_exit_game::exit::standard::Standing;
-    let periods = contract.parameters().periods;
-    let pending = exits.get(&id).map(|record| periods.freeze_of_standard_exit(record.key));
-    let settled = match contract.coin(id).standing() {
-        Standing::Settled { freeze } => Some(freeze),
-        Standing::Unknown | Standing::Deposited => None,
-    };
-    pending.into_iter().chain(settled).min()
+    /// Until when a coin may be spent, as the contract's words and the records tell. §3.1.
+    fn freeze_of(&self, id: OutputId) -> Option<u64> {
+        let periods = self.contract.parameters().periods;
+        match self.contract.coin(id).standing() {
+            Standing::Settled { freeze } => Some(freeze),
+            Standing::Unknown | Standing::Deposited => {
+                let pending = self.exits.get(&id).map(|record| periods.freeze_of_standard_exit(record.key));
+                pending.into_iter().chain(self.freeze_in_flight(id)).min()
+            }
+        }
+    }
 }
 
 fn start_of_deposit(

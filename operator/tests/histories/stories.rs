@@ -23,6 +23,8 @@ use tempfile::TempDir;
 
 use crate::root::DOMAIN;
 
+mod in_flight;
+
 const PERIODS: Periods = Periods { minimum_exit_period: 800, sunset: 10_000 };
 const FREEZE_DELAY: u64 = 100;
 const DEPTH: u64 = 3;

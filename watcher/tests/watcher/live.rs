@@ -10,6 +10,7 @@ use plasmid_exit_game::block::Header;
 use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::Deposit;
 use plasmid_exit_game::position::Position;
+use plasmid_exit_game::transaction::PlacedTransaction;
 use plasmid_harness::anvil;
 use plasmid_harness::proxy::{Mischief, Proxy};
 use plasmid_harness::world::{PERIODS, World};
@@ -29,22 +30,22 @@ use crate::child_chain::{Built, ChildChain, Coin, Person, Preimage, deposit_coin
 use crate::program::{Bodies, Watcher};
 
 /// A thousandth of an ether: more than an exit costs.
-const FINNEY: u128 = 1_000_000_000_000_000;
+pub(crate) const FINNEY: u128 = 1_000_000_000_000_000;
 
 /// A deployment, its operator and its people.
-struct Live {
-    world: World,
+pub(crate) struct Live {
+    pub(crate) world: World,
     operator: Sender,
-    chain: ChildChain,
+    pub(crate) chain: ChildChain,
     bodies: Bodies,
     server: String,
-    data: TempDir,
-    alice: Person,
-    bob: Person,
+    pub(crate) data: TempDir,
+    pub(crate) alice: Person,
+    pub(crate) bob: Person,
 }
 
 impl Live {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let world = World::bare().await;
         let bodies = Bodies::default();
         Self {
@@ -65,20 +66,24 @@ impl Live {
         Watcher::command(root_url, &contract, &self.server, data)
     }
 
-    fn command(&self) -> std::process::Command {
+    pub(crate) fn command(&self) -> std::process::Command {
         let mut command = self.command_at(self.world.anvil.url(), self.data.path());
         command.args(["--finality-depth", "3"]);
         command
     }
 
     /// Starts a watcher that has an account.
-    fn watcher(&self) -> Watcher {
+    pub(crate) fn watcher(&self) -> Watcher {
         let mut command = self.command();
         command.args(["--unsafe-private-key", self.world.people.watcher.key]);
         Watcher::start(&mut command)
     }
 
-    async fn reorganise(&self, depth: u64) {
+    pub(crate) async fn move_time(&self, secs: u64) {
+        anvil::move_time(self.world.root.node().rpc(), secs).await;
+    }
+
+    pub(crate) async fn reorganise(&self, depth: u64) {
         anvil::reorganise(self.world.root.node().rpc(), depth).await;
     }
 
@@ -90,7 +95,7 @@ impl Live {
         }
     }
 
-    async fn commit(&self, built: &Built) -> Header {
+    pub(crate) async fn commit(&self, built: &Built) -> Header {
         // A trial of the call runs at the head's time, which must be later than the last block's.
         let last = self.world.root.child_chain().await.unwrap().last_timestamp;
         let anchor = loop {
@@ -110,19 +115,23 @@ impl Live {
         }
     }
 
-    async fn commit_and_serve(&self, built: &Built) -> Header {
+    pub(crate) async fn commit_and_serve(&self, built: &Built) -> Header {
         self.bodies.put(built.header.number.get(), built.body.clone());
         self.commit(built).await
     }
 
     /// Alice deposits 100, and block 1 pays 60 of it to bob.
-    async fn first_block(&mut self) -> (Deposit, Vec<Coin>) {
+    pub(crate) async fn first_block(&mut self) -> (Deposit, Vec<Coin>) {
         let deposit = self.deposit(100 * FINNEY).await;
-        let outputs = vec![self.bob.owns(60 * FINNEY), self.alice.owns(40 * FINNEY)];
-        let payment = pay(self.chain.domain(), &self.alice, &[deposit_coin(&deposit)], outputs);
+        let payment = self.first_payment(&deposit);
         let built = self.chain.block(std::slice::from_ref(&payment), &[deposit]);
         self.commit_and_serve(&built).await;
         (deposit, made(&payment, 1, 0))
+    }
+
+    pub(crate) fn first_payment(&self, deposit: &Deposit) -> PlacedTransaction {
+        let outputs = vec![self.bob.owns(60 * FINNEY), self.alice.owns(40 * FINNEY)];
+        pay(self.chain.domain(), &self.alice, &[deposit_coin(deposit)], outputs)
     }
 
     /// Alice exits the deposit that she has spent.

@@ -1,7 +1,9 @@
 //! The watcher from outside: stories told to its judgement, and the program against a real root chain.
 
 mod child_chain;
+mod in_flight;
 mod live;
+mod live_in_flight;
 mod program;
 mod stories;
 mod world;

@@ -34,13 +34,19 @@ pub(crate) struct World {
     /// Told apart from other branches of the root chain.
     branch: u64,
     deposits: u64,
+    /// Whose payments are kept at hand.
+    guarded: Vec<Address>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::guarding(Vec::new())
+    }
+
+    pub(crate) fn guarding(guarded: Vec<Address>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let judge = judge(folder.path());
-        Self { folder, judge, root: Vec::new(), branch: 0, deposits: 0 }
+        let judge = judge(folder.path(), &guarded);
+        Self { folder, judge, root: Vec::new(), branch: 0, deposits: 0, guarded }
     }
 
     pub(crate) fn history_dir(&self) -> PathBuf {
@@ -123,7 +129,7 @@ impl World {
     /// Starts again from what is on disk and replays the root chain.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.judge = judge(self.folder.path());
+        self.judge = judge(self.folder.path(), &self.guarded);
         for block in &self.root {
             self.judge.connect(block).unwrap();
         }
@@ -132,13 +138,14 @@ impl World {
     /// Lets go of the files.
     pub(crate) fn stop(&mut self) {
         let elsewhere = tempfile::tempdir().unwrap();
-        self.judge = judge(elsewhere.path());
+        self.judge = judge(elsewhere.path(), &[]);
     }
 }
 
-fn judge(folder: &Path) -> Judge {
+fn judge(folder: &Path, guarded: &[Address]) -> Judge {
     let archive = Archive::open(&folder.join("archive")).unwrap();
-    let (history, _) = History::open_or_set_aside(&folder.join("history")).unwrap();
+    let (mut history, _) = History::open_or_set_aside(&folder.join("history")).unwrap();
+    history.guard(guarded.iter().copied()).unwrap();
     let chain = Chain::new(PERIODS, FINALITY_DEPTH, archive);
     Judge::new(Arc::new(RwLock::new(chain)), Arc::new(RwLock::new(history)), DOMAIN)
 }

@@ -20,7 +20,7 @@ use crate::anvil::{Anvil, PERIODS, account, address};
 
 const TOKEN: &str = include_str!("../../../artifacts/testing/PermitToken.json");
 
-fn events(root_chain: &RootChain, landed: &Landed) -> Vec<RootEvent> {
+pub(crate) fn events(root_chain: &RootChain, landed: &Landed) -> Vec<RootEvent> {
     let logs = landed.logs.iter().filter(|log| log.address == root_chain.contract());
     logs.map(|log| decode_event(root_chain.contract(), log).unwrap()).collect()
 }
@@ -32,7 +32,7 @@ fn started(root_chain: &RootChain, landed: &Landed) -> ExitRecord {
     }
 }
 
-fn deposited(root_chain: &RootChain, landed: &Landed) -> Deposit {
+pub(crate) fn deposited(root_chain: &RootChain, landed: &Landed) -> Deposit {
     match events(root_chain, landed)[..] {
         [RootEvent::Deposited(deposit)] | [RootEvent::AssetRecorded { .. }, RootEvent::Deposited(deposit)] => deposit,
         ref events => panic!("{events:?}"),
@@ -40,7 +40,13 @@ fn deposited(root_chain: &RootChain, landed: &Landed) -> Deposit {
 }
 
 /// Commits a block and returns its header.
-async fn commit(root_chain: &RootChain, operator: &Sender, number: u64, leaves: &[B256], deposit_count: u64) -> Header {
+pub(crate) async fn commit(
+    root_chain: &RootChain,
+    operator: &Sender,
+    number: u64,
+    leaves: &[B256],
+    deposit_count: u64,
+) -> Header {
     let anchor = root_chain.node().head().await.unwrap();
     let submission = Submission {
         number: BlockNumber::new(number).unwrap(),
@@ -79,7 +85,7 @@ fn largest_spend(output_id: OutputId, deployment: &Deployment) -> (Vec<u8>, Sign
 }
 
 /// Checks that a constant of gas covers what was measured, and not much more.
-fn assert_is_constant(measured: u64, constant: u128) {
+pub(crate) fn assert_is_constant(measured: u64, constant: u128) {
     let measured = u128::from(measured);
     assert!(measured <= constant && constant * 9 / 10 <= measured, "{measured} gas, not {constant}");
 }
@@ -162,7 +168,7 @@ async fn deposits_and_blocks_and_exits_of_ether() {
     assert_eq!(root_chain.payee_of(of_payment.output_id).await.unwrap(), stranger);
 
     anvil.move_time(2 * PERIODS.minimum_exit_period + 10).await;
-    let landed = bob.send(&root_chain.process_exits(ETHER, &[of_payment])).await.unwrap();
+    let landed = bob.send(&root_chain.process_exits(ETHER, &[of_payment], &[])).await.unwrap();
     let paid = RootEvent::ExitPaid {
         output_id: of_payment.output_id,
         payee: stranger,
@@ -201,7 +207,7 @@ async fn a_token_that_will_not_pay_is_credited() {
     // The token stops working, and works again.
     let code = anvil.node().code(token).await.unwrap();
     anvil.control("anvil_setCode", serde_json::json!([token, "0xfe"])).await;
-    let landed = alice.send(&root_chain.process_exits(token, &[record])).await.unwrap();
+    let landed = alice.send(&root_chain.process_exits(token, &[record], &[])).await.unwrap();
     let credited = RootEvent::Credited { account: address(1), asset: token, amount: U256::from(300) };
     assert!(events(&root_chain, &landed).contains(&credited), "{landed:?}");
     assert_eq!(root_chain.claimable(address(1), token).await.unwrap(), U256::from(300));

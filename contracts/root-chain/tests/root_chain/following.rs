@@ -152,7 +152,7 @@ async fn logs_too_large_for_one_reply_are_fetched_in_parts() {
         sender.broadcast(&sender.sign(&call, amount as u64 - 1, 100_000, fees)).await.unwrap();
     }
     // Enough for the contract's code, and for a third of the logs.
-    let settings = RpcSettings { reply_bytes_max: 30_000, ..RpcSettings::default() };
+    let settings = RpcSettings { reply_bytes_max: 40_000, ..RpcSettings::default() };
     let narrow = RootChain::new(Node::new(Rpc::new(&[&anvil.url], settings).unwrap()), deployment.contract);
     let whole = narrow.node().logs(deployment.contract, LogRange::Numbers(0, 1_000)).await;
     assert!(matches!(whole, Err(ReadError::Rpc(RpcError::TooLarge { .. }))));

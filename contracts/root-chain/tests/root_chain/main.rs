@@ -1,7 +1,9 @@
 //! The adapter against a real root chain (anvil) with the real contract, and against nodes that misbehave.
 
 mod anvil;
+mod bonds;
 mod contract;
 mod following;
+mod in_flight;
 mod replies;
 mod sending;

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::{Devnet, Person, wait};
 use crate::amount::{Amount, Asset, shown};
 use crate::deposit::{self, DepositArgs};
-use crate::exit::payout::{self, ProcessArgs};
 use crate::exit::plan::Plan;
+use crate::exit::process::{self, ProcessArgs};
 use crate::exit::start;
 use crate::holdings;
 use crate::send::{self, SendArgs};
@@ -113,7 +113,7 @@ async fn get_paid(devnet: &Devnet, bob: &Session, coin: OutputId, key: u64) -> a
     let before = bob.root.node().balance(ETHER, account).await?;
     devnet.move_time_to(key).await?;
     let carol = Session::open(&devnet.settings(Person::Carol)).await?;
-    let processed = payout::process(&carol, &ProcessArgs { asset: None, dry_run: false }).await?;
+    let processed = process::process(&carol, &ProcessArgs { asset: None, dry_run: false }).await?;
     ensure!(processed.items.iter().any(|exit| exit.id == coin), "bob's exit was not among those processed");
 
     let got = bob.root.node().balance(ETHER, account).await?.saturating_sub(before);

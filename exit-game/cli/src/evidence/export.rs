@@ -11,15 +11,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use plasmid_exit_game::facts::RootRef;
-use plasmid_exit_game::game::Game;
-use plasmid_node::client::Client;
 use plasmid_node::wire::evidence::{EVIDENCE_FORMAT, Evidence};
 use plasmid_node::wire::{RootBlock, form};
 use serde::Serialize;
 
 use super::file::{self, FileError};
-use super::gather::{Gathered, Gatherer, Sources};
+use super::gather::{Gathered, Gatherer};
 use super::other_branch;
+use super::sources::Sources;
 use crate::failure::Failure;
 use crate::holdings::first_answer;
 use crate::report::Format;
@@ -34,7 +33,9 @@ const FINALITY_DEPTH: u64 = 64;
   plasmid evidence export --account bob > bob.json
 
 Keep the file where neither this machine's end nor the operator's reaches it, and export again after every payment:
-`plasmid exit start --evidence bob.json` then needs a node of the root chain and nothing else.")]
+`plasmid exit start --evidence bob.json` then needs a node of the root chain and nothing else, and so does `plasmid exit
+in-flight TX --evidence bob.json` for a payment by or to the account that is in no valid and final block yet. Whoever is paid
+can leave with the payer's file, too.")]
 pub(crate) struct ExportArgs {
     /// Where to write it, for its owner alone [default: standard output]
     file: Option<PathBuf>,
@@ -76,17 +77,14 @@ impl fmt::Display for Report {
 pub(crate) async fn run(args: &ExportArgs, session: &Session, format: Format) -> anyhow::Result<()> {
     let owner = session.settings().address_or_own(None)?;
     let earlier = args.file.as_deref().map(|path| earlier(path, session, owner)).transpose()?.flatten();
-    let wallet = session.wallet(owner).await?;
-    let servers = session.servers().unwrap_or_default();
-    if servers.is_empty() {
+    let sources = Sources::open(session, owner, earlier.as_ref()).await?;
+    if sources.servers.is_empty() {
         eprintln!(
             "no server is named: only what the wallet holds is exported (--operator-url or --watcher-url adds one)"
         );
     }
-    let game = session.game().await?;
-    let final_at = final_at(session, &game, &servers, args.finality_depth, earlier.as_ref()).await?;
-    let sources = Sources { session, servers: &servers, wallet: &wallet, game: &game, earlier: earlier.as_ref() };
-    let gathered = Gatherer::new(sources, owner, final_at.number).await?.gather().await?;
+    let final_at = final_at(&sources, args.finality_depth, earlier.as_ref()).await?;
+    let gathered = Gatherer::new(&sources, owner, final_at.number).await?.gather().await?;
     let Gathered { coins, transactions, left_out } = gathered;
     for LeftOut { id, reason } in &left_out {
         eprintln!("left out: {id}: {reason}");
@@ -160,13 +158,8 @@ fn earlier(path: &Path, session: &Session, owner: alloy_primitives::Address) -> 
 /// How deep is deep enough is the deployment's choice, which only its servers know. Without a depth from the user, the newest
 /// of these counts: a deep one, the one that holds a server's last final block, and the one that an earlier export took. A
 /// server that lies about it can make a file go stale by a reorganisation, and nothing else.
-async fn final_at(
-    session: &Session,
-    game: &Game,
-    servers: &[Client],
-    depth: Option<u64>,
-    earlier: Option<&Evidence>,
-) -> anyhow::Result<RootRef> {
+async fn final_at(sources: &Sources<'_>, depth: Option<u64>, earlier: Option<&Evidence>) -> anyhow::Result<RootRef> {
+    let Sources { session, servers, game, .. } = sources;
     let head = game.at().context("the root chain has no blocks")?.number;
     let mut number = head.saturating_sub(depth.unwrap_or(FINALITY_DEPTH));
     if depth.is_none() {

@@ -1,39 +1,22 @@
-//! Gathers what a file holds from servers, wallet and an earlier file; believes none of them.
+//! Gathers what a file holds: the account's coins, and its payments that may have to exit in flight.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use alloy_primitives::{Address, Bytes};
-use anyhow::Context as _;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use plasmid_exit_game::game::Game;
+use alloy_primitives::Address;
+use futures::{StreamExt as _, stream};
+use plasmid_exit_game::game::CoinExit;
 use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, PositionKind};
-use plasmid_exit_game::transaction::{Transaction, Witness};
-use plasmid_node::client::Client;
-use plasmid_node::wire::evidence::{CoinOrigin, Evidence, EvidenceCoin, EvidenceTransaction};
-use plasmid_node::wire::{BlockChoice, CoinState, Inclusion, Receipt, Unspent};
+use plasmid_node::wire::evidence::{EvidenceCoin, EvidenceTransaction};
+use plasmid_node::wire::{BlockChoice, CoinState, IncludedTransaction, Unspent};
 
-use super::check::{self, Standing};
 use super::export::LeftOut;
-use super::proof;
+use super::sources::Sources;
 use crate::holdings;
-use crate::session::{Progress, Session};
-use crate::wallet::store::{SentTransaction, Wallet, signed_for};
+use crate::session::Progress;
 
 /// Coins that servers and root chain are asked about at once.
 const PARALLEL: usize = 8;
-
-/// Where evidence comes from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sources<'a> {
-    pub(crate) session: &'a Session,
-    pub(crate) servers: &'a [Client],
-    pub(crate) wallet: &'a Wallet,
-    /// The contract's events up to the head.
-    pub(crate) game: &'a Game,
-    /// A file exported before.
-    pub(crate) earlier: Option<&'a Evidence>,
-}
 
 /// What goes into a file, and what does not.
 #[derive(Debug)]
@@ -46,31 +29,17 @@ pub(crate) struct Gathered {
 /// One export at work.
 #[derive(Debug)]
 pub(crate) struct Gatherer<'a> {
-    from: Sources<'a>,
+    from: &'a Sources<'a>,
     owner: Address,
     /// Number of the newest final root block.
     final_at: u64,
-    void_from: Option<BlockNumber>,
-    /// Coins with proofs from wallet and earlier file.
-    known: BTreeMap<OutputId, EvidenceCoin>,
-    sent: Vec<SentTransaction>,
+    /// The last block that the watcher found valid, if one is asked.
+    verified: Option<BlockNumber>,
 }
 
 impl<'a> Gatherer<'a> {
-    /// Reads what is there without a server.
-    pub(crate) async fn new(from: Sources<'a>, owner: Address, final_at: u64) -> anyhow::Result<Self> {
-        let mut known = BTreeMap::new();
-        if let Some(earlier) = from.earlier {
-            let inputs = earlier.transactions.iter().flat_map(|transaction| &transaction.inputs);
-            known.extend(inputs.chain(&earlier.coins).map(|coin| (coin.id, coin.clone())));
-        }
-        for (id, coin) in from.wallet.coins()? {
-            // The wallet's proofs were checked when it took them in; that a coin is unspent, a file alone may show.
-            let unspent = known.remove(&id).and_then(|earlier: EvidenceCoin| earlier.unspent).or(coin.unspent.clone());
-            known.insert(id, EvidenceCoin { unspent, ..coin });
-        }
-        let (sent, void_from) = (from.wallet.sent()?, check::void_from(from.session).await?);
-        Ok(Self { from, owner, final_at, void_from, known, sent })
+    pub(crate) async fn new(from: &'a Sources<'a>, owner: Address, final_at: u64) -> anyhow::Result<Self> {
+        Ok(Self { from, owner, final_at, verified: from.verified().await? })
     }
 
     /// Gathers everything.
@@ -81,22 +50,22 @@ impl<'a> Gatherer<'a> {
         let total = candidates.len();
         let mut coins = Vec::with_capacity(total);
         let mut with_unspent = stream::iter(candidates).map(|coin| self.with_unspent(coin)).buffered(PARALLEL);
-        while let Some(coin) = with_unspent.try_next().await? {
+        while let Some(coin) = with_unspent.next().await {
             coins.push(coin);
             progress.show(format_args!("{} of {total}", coins.len()));
         }
         coins.sort_by_key(|coin| (coin.position, coin.id));
-        let transactions = self.transactions(&unfinished, &mut left_out).await?;
+        let transactions = self.transactions(unfinished, &mut left_out).await;
         Ok(Gathered { coins, transactions, left_out })
     }
 
-    /// Returns the coins that go in, and those whose making payments may have to exit in flight.
-    async fn candidates(&self, left_out: &mut Vec<LeftOut>) -> anyhow::Result<(Vec<EvidenceCoin>, Vec<EvidenceCoin>)> {
-        let signed = signed_for(&self.sent).context("read the wallet's own transactions")?;
-        let (mut coins, mut unfinished) = (Vec::new(), Vec::new());
-        let held = match self.from.servers {
+    /// Returns the coins that go in, and the payments that made those which may have to exit in flight.
+    async fn candidates(&self, left_out: &mut Vec<LeftOut>) -> anyhow::Result<(Vec<EvidenceCoin>, BTreeSet<TxHash>)> {
+        let from = self.from;
+        let (mut coins, mut unfinished) = (Vec::new(), BTreeSet::new());
+        let held = match from.servers[..] {
             [] => Vec::new(),
-            _ => holdings::holdings(self.from.session, self.owner, Some(self.from.wallet)).await?,
+            _ => holdings::holdings(from.session, self.owner, Some(&from.wallet)).await?,
         };
         let mut seen = BTreeSet::new();
         let mut leave_out = |id: OutputId, reason: String| left_out.push(LeftOut { id: id.0, reason });
@@ -106,31 +75,28 @@ impl<'a> Gatherer<'a> {
             if holding.coin.state == CoinState::Exited {
                 continue;
             }
-            if let Some(by) = signed.get(&id).and_then(|by| by.first()) {
+            unfinished.extend(holding.proof.as_ref().ok().and_then(|proof| self.unfinished_maker(proof)));
+            if let Some(by) = from.signed.get(&id).and_then(|by| by.first()) {
                 leave_out(id, format!("you have signed {by} over it, with which anybody can end its exit"));
                 continue;
             }
-            let verdict = match &holding.proof {
-                Ok(proof) => self.check_final(proof),
-                Err(reason) => Err(format!("its creation is not proven: {reason}")),
-            };
-            match (verdict, holding.proof) {
-                (Ok(()), Ok(proof)) => coins.push(proof),
-                (Err(reason), proof) => {
-                    leave_out(id, reason);
-                    unfinished.extend(proof);
-                }
-                (Ok(()), Err(reason)) => leave_out(id, reason),
+            match holding.proof {
+                Err(reason) => leave_out(id, format!("its creation is not proven: {reason}")),
+                Ok(proof) => match self.check_final(&proof) {
+                    Ok(()) => coins.push(proof),
+                    Err(reason) => leave_out(id, reason),
+                },
             }
         }
-        for (&id, coin) in self.known.iter().filter(|(id, coin)| coin.output.owner == self.owner && !seen.contains(id))
-        {
-            if signed.contains_key(&id) {
+        let unseen = from.coins.iter().filter(|(id, _)| !seen.contains(id) && !from.signed.contains_key(id));
+        for (&id, shown) in unseen {
+            let own: Vec<_> = shown.iter().filter(|coin| coin.output.owner == self.owner).collect();
+            if own.is_empty() || matches!(from.game.exit(id), Some(CoinExit::Settled { .. })) {
                 continue;
             }
-            match self.check_known(coin).await? {
-                Ok(Standing::Exited) => {}
-                Ok(_) => coins.push(coin.clone()),
+            unfinished.extend(own.into_iter().filter_map(|coin| self.unfinished_maker(coin)));
+            match self.check_known(id).await {
+                Ok(coin) => coins.push(coin),
                 Err(reason) => leave_out(id, reason),
             }
         }
@@ -138,41 +104,31 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Looks at a coin that no server lists among the unspent.
-    async fn check_known(&self, coin: &EvidenceCoin) -> anyhow::Result<Result<Standing, String>> {
-        let blank = EvidenceCoin { unspent: None, ..coin.clone() };
-        let standing = check::standing(self.from.session, &blank, self.void_from).await?;
-        if standing != Ok(Standing::Ready) {
-            return Ok(standing);
+    async fn check_known(&self, id: OutputId) -> Result<EvidenceCoin, String> {
+        let coin = self.from.known(id)?;
+        if let Some(spend) = self.from.signed_spend(id, self.owner).await {
+            return Err(format!("it is spent by {}", spend.body.hash()));
         }
-        for server in self.from.servers {
-            let spend = async { holdings::proven_spend(self.from.session, server, &server.coin(coin.id).await?).await };
-            match spend.await {
-                Ok(Some(spend)) => return Ok(Err(format!("it is spent by {}", spend.tx_hash))),
-                Ok(None) => {}
-                Err(error) if holdings::is_not_found(&error) => {}
-                Err(error) => eprintln!("{}: whether {} is spent is not known: {error}", server.url(), coin.id),
-            }
-        }
-        Ok(self.check_final(coin).map(|()| Standing::Ready))
+        self.check_final(&coin).map(|()| coin)
     }
 
     /// Tells why a proven coin may not go in, if it may not: what is not final can be lost again, what is void cannot leave.
     fn check_final(&self, coin: &EvidenceCoin) -> Result<(), String> {
-        let game = self.from.game;
+        let game = &self.from.game;
         let place = match coin.position.kind() {
             PositionKind::Deposit(nonce) if nonce < game.deposit_count_at(self.final_at) => return Ok(()),
             PositionKind::Deposit(_) => return Err("its deposit is not at finality depth yet".to_owned()),
             PositionKind::Output(place, _) => place,
         };
         let block = place.block;
-        if self.void_from.is_some_and(|from| block >= from) {
+        if self.from.void_from.is_some_and(|from| block >= from) {
             return Err(format!(
                 "block {block}, which made it, is void: only the payment that made it can exit, in flight"
             ));
         }
         match (game.header(block), &coin.made) {
-            (Some((header, made_in)), Some(made)) if *header == made.header.into() => {
-                if made_in.number <= self.final_at {
+            (Some((header, _)), Some(made)) if *header == made.header.into() => {
+                if self.is_final(block) {
                     Ok(())
                 } else {
                     Err(format!("block {block}, which made it, is not at finality depth yet"))
@@ -182,15 +138,20 @@ impl<'a> Gatherer<'a> {
         }
     }
 
+    fn is_final(&self, block: BlockNumber) -> bool {
+        self.from.game.header(block).is_some_and(|(_, made_in)| made_in.number <= self.final_at)
+    }
+
     // ------------------------------------------------------------ unspent
 
     /// Adds the newest proof that the coin is unspent, as a settlement after a halt would ask for it. §8.
-    async fn with_unspent(&self, coin: EvidenceCoin) -> anyhow::Result<EvidenceCoin> {
-        let earlier = self.known.get(&coin.id).and_then(|known| known.unspent.clone());
-        let mut found = earlier.filter(|unspent| self.holds(unspent, &coin));
+    async fn with_unspent(&self, coin: EvidenceCoin) -> EvidenceCoin {
+        let known = self.from.coins.get(&coin.id).into_iter().flatten().filter_map(|known| known.unspent.as_ref());
+        let proofs = known.chain(&coin.unspent).filter(|unspent| self.holds(unspent, &coin));
+        let mut found = proofs.max_by_key(|unspent| unspent.block).cloned();
         let last = self.last_good_block();
         if found.as_ref().is_none_or(|found| found.block < last) && self.is_in_tree(&coin, last) {
-            for server in self.from.servers {
+            for server in &self.from.servers {
                 match server.unspent(coin.id, BlockChoice::Number(last)).await {
                     Ok(unspent) if self.holds(&unspent, &coin) => {
                         found = Some(unspent);
@@ -202,13 +163,13 @@ impl<'a> Gatherer<'a> {
                 }
             }
         }
-        Ok(EvidenceCoin { unspent: found, ..coin })
+        EvidenceCoin { unspent: found, ..coin }
     }
 
     /// The last final block that is not void, zero for none.
     fn last_good_block(&self) -> BlockNumber {
         let last = self.from.game.last_block_at(self.final_at);
-        self.void_from.map_or(last, |from| last.min(from.previous().unwrap_or(BlockNumber::ZERO)))
+        self.from.void_from.map_or(last, |from| last.min(from.previous().unwrap_or(BlockNumber::ZERO)))
     }
 
     /// Whether block `number`'s unspent tree holds the coin if it is unspent. §1.8.
@@ -230,144 +191,66 @@ impl<'a> Gatherer<'a> {
 
     // ------------------------------------------------------- transactions
 
-    /// Returns the payments by and to the account that may have to exit in flight: they stand in no final block yet.
+    /// Returns the payments by and to the account that may have to exit in flight: those that it signed, an earlier file's, and
+    /// those that made its coins, unless they stand in a final block that is not void and, as far as a watcher is asked, valid.
     async fn transactions(
         &self,
-        unfinished: &[EvidenceCoin],
+        unfinished: BTreeSet<TxHash>,
         left_out: &mut Vec<LeftOut>,
-    ) -> anyhow::Result<Vec<EvidenceTransaction>> {
-        let mut found: BTreeMap<TxHash, Unfinished> = BTreeMap::new();
+    ) -> Vec<EvidenceTransaction> {
+        let mut payments = unfinished;
+        payments.extend(self.from.sent.iter().map(|sent| sent.tx_hash));
+        payments.extend(self.from.payments.keys());
         let mut spent_for_good = BTreeSet::new();
         let mut progress = Progress::new("looking for unfinished payments");
-        for (count, sent) in self.sent.iter().enumerate() {
-            progress.show(format_args!("{count} of {}", self.sent.len()));
-            let body = sent.transaction().context("read the wallet's own transaction")?;
-            let made = self.inclusion_of(sent.tx_hash).await?;
-            if made.as_ref().is_some_and(|made| self.is_settled_in_block(made)) {
-                spent_for_good.extend(body.inputs().iter().copied());
-                continue;
-            }
-            let accepted = sent.accepted();
-            let (placement, receipt) = (
-                accepted.map(|accepted| accepted.placement.clone()),
-                accepted.map(|accepted| accepted.receipt.clone()),
-            );
-            found.insert(sent.tx_hash, Unfinished { body, signature: sent.signature, placement, made, receipt });
-        }
-        for coin in unfinished {
-            let Ok(CoinOrigin::Transaction(included)) = coin.verify() else { continue };
-            let transaction = &included.transaction;
-            let tx_hash = transaction.body.hash();
-            if found.contains_key(&tx_hash) {
-                continue;
-            }
-            let unfinished = Unfinished {
-                body: transaction.body.clone(),
-                signature: transaction.witness.signature,
-                placement: Some(transaction.witness.encode()[64..].to_vec().into()),
-                made: coin.made.clone(),
-                receipt: None,
+        let (mut open, total) = (Vec::new(), payments.len());
+        for (count, tx_hash) in payments.into_iter().enumerate() {
+            progress.show(format_args!("{count} of {total}"));
+            let is_for_good = |included: &IncludedTransaction| self.is_for_good(included.place.block);
+            let included = match self.from.known_inclusion(tx_hash).filter(is_for_good) {
+                None => self.from.inclusion(tx_hash).await,
+                known => known,
             };
-            found.insert(tx_hash, unfinished);
+            match included {
+                Some(included) if is_for_good(&included) => {
+                    spent_for_good.extend(included.transaction.body.inputs().iter().copied());
+                }
+                included => open.push((tx_hash, included)),
+            }
         }
         let mut transactions = Vec::new();
-        for (tx_hash, unfinished) in found {
-            // Whose coins another one has spent for good has lost.
-            if unfinished.body.inputs().iter().any(|input| spent_for_good.contains(input)) {
-                continue;
-            }
-            match self.transaction(tx_hash, unfinished).await? {
-                Ok(transaction) => transactions.push(transaction),
-                Err(reason) => left_out.push(LeftOut { id: tx_hash.0, reason }),
-            }
-        }
-        Ok(transactions)
-    }
-
-    /// Returns the proven inclusion of an own transaction under a header that the root chain has, if anybody shows one.
-    async fn inclusion_of(&self, tx_hash: TxHash) -> anyhow::Result<Option<Inclusion>> {
-        let is_proven = |made: &Inclusion| {
-            let included = made.verify().ok()?;
-            let header = self.from.game.header(included.place.block).map(|(header, _)| *header);
-            (included.transaction.body.hash() == tx_hash && header == Some(included.header)).then_some(())
-        };
-        let known = (0..16).filter_map(|index| self.known.get(&OutputId::of_output(tx_hash, index)));
-        if let Some(made) = known.filter_map(|coin| coin.made.as_ref()).find(|made| is_proven(made).is_some()) {
-            return Ok(Some(made.clone()));
-        }
-        for server in self.from.servers {
-            match server.inclusion(OutputId::of_output(tx_hash, 0)).await {
-                Ok(made) if is_proven(&made).is_some() => return Ok(Some(made)),
-                Ok(_) => eprintln!("{}: its proof of {tx_hash} proves nothing", server.url()),
-                Err(error) if holdings::is_not_found(&error) => {}
-                Err(error) => eprintln!("{}: whether {tx_hash} is included is not known: {error}", server.url()),
+        for (tx_hash, included) in open {
+            let payment = self.from.payment(tx_hash, included.as_ref()).await;
+            let payment = payment.and_then(|payment| {
+                let inputs = payment.inputs.iter();
+                let mut verdicts = inputs.map(|input| self.check_final(input).map_err(|reason| (input.id, reason)));
+                match verdicts.find_map(Result::err) {
+                    None => Ok(payment),
+                    Some((id, reason)) => Err(format!("its input {id}: {reason}")),
+                }
+            });
+            match payment {
+                // Whose coins another one has spent for good has lost.
+                Ok(payment) if payment.inputs.iter().any(|input| spent_for_good.contains(&input.id)) => {}
+                Ok(payment) => transactions.push(payment),
+                Err(reason) => {
+                    let reason = format!("it cannot exit in flight yet: {reason}");
+                    left_out.push(LeftOut { id: tx_hash.0, reason });
+                }
             }
         }
-        Ok(None)
+        transactions
     }
 
-    /// Returns whether a proven inclusion is final and not void.
-    fn is_settled_in_block(&self, made: &Inclusion) -> bool {
-        let block = made.header.number;
-        let is_final = self.from.game.header(block).is_some_and(|(_, made_in)| made_in.number <= self.final_at);
-        is_final && self.void_from.is_none_or(|from| block < from)
+    /// Returns the payment that made a coin, if it may have to exit in flight.
+    fn unfinished_maker(&self, coin: &EvidenceCoin) -> Option<TxHash> {
+        let is_unfinished = !self.is_for_good(coin.position.block()?);
+        holdings::maker_of(coin).filter(|_| is_unfinished)
     }
 
-    /// Returns the entry of a transaction, or why there is none that an in-flight exit could show. §6.1.
-    async fn transaction(
-        &self,
-        tx_hash: TxHash,
-        unfinished: Unfinished,
-    ) -> anyhow::Result<Result<EvidenceTransaction, String>> {
-        let Unfinished { body, signature, placement, made, receipt } = unfinished;
-        let mut inputs = Vec::with_capacity(body.inputs().len());
-        for &id in body.inputs() {
-            match self.input(id).await? {
-                Ok(input) => inputs.push(input),
-                Err(reason) => return Ok(Err(format!("it cannot exit in flight yet: its input {id}: {reason}"))),
-            }
-        }
-        let placed = Witness { signature, placement: inputs.iter().map(|input| input.position).collect() };
-        let witness = match placement {
-            Some(placement) => [&signature.encode()[..], &placement].concat(),
-            None => placed.encode(),
-        };
-        let (body, witness) = (Bytes::from(body.encode()), witness.into());
-        let transaction = EvidenceTransaction { tx_hash, body, witness, made, receipt, inputs };
-        let verdict = proof::check_transaction(&transaction, &self.from.session.deployment.domain());
-        Ok(match verdict {
-            Ok(()) => Ok(transaction),
-            Err(fault) => Err(format!("{:#}", anyhow::Error::from(fault))),
-        })
+    /// Returns whether a block is final, not void and, as far as a watcher is asked, valid.
+    fn is_for_good(&self, block: BlockNumber) -> bool {
+        let is_void = self.from.void_from.is_some_and(|from| block >= from);
+        self.is_final(block) && !is_void && self.verified.is_none_or(|verified| block <= verified)
     }
-
-    /// Returns the proof of a spent coin, or why there is none that will last.
-    async fn input(&self, id: OutputId) -> anyhow::Result<Result<EvidenceCoin, String>> {
-        let session = self.from.session;
-        if let Some(known) = self.known.get(&id) {
-            let blank = EvidenceCoin { unspent: None, ..known.clone() };
-            if check::standing(session, &blank, self.void_from).await?.is_ok() {
-                return Ok(self.check_final(&blank).map(|()| blank));
-            }
-        }
-        if self.from.servers.is_empty() {
-            return Ok(Err("neither wallet nor file has a proof of its creation".to_owned()));
-        }
-        let holding = match holdings::holding(session, id, None).await {
-            Ok(holding) => holding,
-            Err(error) => return Ok(Err(format!("{error:#}"))),
-        };
-        Ok(holding.proof.and_then(|proof| self.check_final(&proof).map(|()| proof)))
-    }
-}
-
-/// A signed transaction that stands in no final block.
-#[derive(Debug)]
-struct Unfinished {
-    body: Transaction,
-    signature: plasmid_exit_game::signature::Signature,
-    /// As the operator wrote it, 8 bytes an input, if it did.
-    placement: Option<Bytes>,
-    made: Option<Inclusion>,
-    receipt: Option<Receipt>,
 }

@@ -5,7 +5,9 @@
 //! | [`mod@file`] | reading a file strictly, writing it in one step and for its owner alone |
 //! | [`proof`] | what a file's own bytes prove, and what they do not |
 //! | [`check`] | what the root chain says to them, as a report |
-//! | [`export`] | gathering the account's coins and transactions with everything that their exits show |
+//! | [`sources`] | the oldest proofs that wallet, file, servers and the root chain itself have of a coin or payment |
+//! | [`gather`] | the account's coins and unfinished payments with everything that their exits show |
+//! | [`export`] | which root block counts as final, and writing them down |
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -21,6 +23,7 @@ pub(crate) mod export;
 pub(crate) mod file;
 mod gather;
 pub(crate) mod proof;
+pub(crate) mod sources;
 
 /// `plasmid evidence …`
 #[derive(Debug, Subcommand)]

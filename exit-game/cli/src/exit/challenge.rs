@@ -5,21 +5,25 @@ use std::fmt;
 use alloy_primitives::{Address, B256};
 use anyhow::{Context as _, bail};
 use clap::Args;
+use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::output::{ETHER, OutputId, TxHash};
 use plasmid_node::wire::form;
 use serde::Serialize;
 
 use crate::amount::shown;
 use crate::coins::parse_id;
-use crate::exit::pending::record_of;
+use crate::exit::in_flight;
+use crate::exit::pending::pending_exit;
 use crate::holdings::{Spend, first_answer, proven_spend};
+use crate::report::Items;
 use crate::session::{Session, transact};
 
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
-  plasmid exit challenge 0x83c1…77aa --account alice")]
+  plasmid exit challenge 0x83c1…77aa --account alice
+  plasmid exit challenge 0x1f3a…90cc --watcher-url http://127.0.0.1:8546 --account alice --dry-run")]
 pub(crate) struct ChallengeArgs {
-    /// The coin whose exit is pending
+    /// The coin whose exit is pending, or the payment that is exiting
     #[arg(value_parser = parse_id)]
     id: OutputId,
     /// Show the spend that would be shown, and send nothing
@@ -51,10 +55,37 @@ impl fmt::Display for Challenged {
     }
 }
 
+/// What was challenged.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Report {
+    Standard(Challenged),
+    InFlight(Items<in_flight::challenge::Challenged>),
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Standard(challenged) => challenged.fmt(f),
+            Self::InFlight(challenged) => challenged.fmt(f),
+        }
+    }
+}
+
+/// Challenges the exit of a coin or payment by what servers know.
+pub(crate) async fn challenge(session: &Session, args: &ChallengeArgs) -> anyhow::Result<Report> {
+    let game = session.game().await.context("look for the exit")?;
+    let tx_hash = TxHash(args.id.0);
+    if game.in_flight_exit(tx_hash).is_some() {
+        return in_flight::challenge::challenge(session, tx_hash, args.dry_run).await.map(Report::InFlight);
+    }
+    let record = pending_exit(&game, args.id)?.record;
+    standard(session, args, &record).await.map(Report::Standard)
+}
+
 /// Ends the exit of a coin by a spend that a server knows.
-pub(crate) async fn challenge(session: &Session, args: &ChallengeArgs) -> anyhow::Result<Challenged> {
+async fn standard(session: &Session, args: &ChallengeArgs, record: &ExitRecord) -> anyhow::Result<Challenged> {
     let id = args.id;
-    let record = record_of(session, id).await?.record;
     let servers = session.servers()?;
     let (_, spend) = first_answer(&servers, async |server| {
         let coin = server.coin(id).await?;
@@ -69,7 +100,7 @@ pub(crate) async fn challenge(session: &Session, args: &ChallengeArgs) -> anyhow
     let transaction = if args.dry_run {
         None
     } else {
-        let call = session.root.challenge_standard_exit(&record, &body.encode(), &signature);
+        let call = session.root.challenge_standard_exit(record, &body.encode(), &signature);
         Some(transact(&sender, &call, "challenge the exit").await?.transaction)
     };
     let (bond, challenger) = (session.deployment.bonds.exit_bond_wei, sender.account().address());

@@ -16,7 +16,7 @@ use crate::wallet::store::Wallet;
 /// A file with the deployment that it is of.
 pub(crate) struct Opened {
     pub(crate) session: Session,
-    evidence: Evidence,
+    pub(crate) evidence: Evidence,
 }
 
 /// Opens a file and the deployment that it is of, which the settings need not name.
@@ -42,7 +42,7 @@ impl Opened {
         owner: Address,
         ids: &[OutputId],
     ) -> anyhow::Result<Vec<EvidenceCoin>> {
-        let void_from = void_from(&self.session).await?;
+        let (void_from, game) = (void_from(&self.session).await?, self.session.game().await?);
         let mut ready = Vec::new();
         for coin in self.chosen(owner, ids)? {
             let id = coin.id;
@@ -53,7 +53,7 @@ impl Opened {
             let standing = standing(&self.session, coin, void_from).await?;
             standing.map_err(|reason| anyhow!("coin {id} of the file cannot exit: {reason}"))?;
             let word = self.session.root.coin(id).await.context("read the coin's word on the root chain")?;
-            match obstacle(&self.session, wallet, id, &word).await? {
+            match obstacle(&self.session, wallet, &game, id, &word).await? {
                 None => ready.push(coin.clone()),
                 Some(obstacle) if ids.is_empty() => eprintln!("left out: {obstacle:#}"),
                 Some(obstacle) => return Err(obstacle),

@@ -8,7 +8,7 @@ use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::output::ETHER;
 use plasmid_exit_game::position::{BlockNumber, PositionKind};
 use plasmid_node::wire::evidence::{CoinOrigin, EvidenceCoin};
-use plasmid_node::wire::{Verdict, form};
+use plasmid_node::wire::{IncludedTransaction, Verdict, form};
 use plasmid_root_chain::calls::InclusionProof;
 use plasmid_root_chain::client::RootChain;
 use plasmid_root_chain::node::Call;
@@ -28,21 +28,57 @@ pub(crate) struct Plan {
     pub(crate) terms: Terms,
 }
 
+/// What a call costs.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Cost {
+    /// Wei to put up.
+    #[serde(with = "form")]
+    pub(crate) bond: u128,
+    /// Gas of the call, as the node estimates it; none if it refuses to, as when the sender cannot put up the bond.
+    pub(crate) gas: Option<u64>,
+    /// Wei for a unit of gas, now.
+    #[serde(with = "form")]
+    gas_price: u128,
+}
+
+impl Cost {
+    /// Asks the node what `call`, which puts up `bond`, costs `sender`.
+    pub(crate) async fn of(root: &RootChain, sender: Address, call: &Call, bond: u128) -> anyhow::Result<Self> {
+        let prices = root.node().gas_prices().await.context("read the price of gas")?;
+        let gas = match root.node().estimate_gas(sender, call).await {
+            Ok(gas) => Some(gas),
+            Err(error) => {
+                eprintln!("the call would fail as things stand: {:#}", anyhow::Error::from(error));
+                None
+            }
+        };
+        Ok(Self { bond, gas, gas_price: prices.base_fee_wei.saturating_add(prices.priority_fee_wei) })
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.bond != 0 {
+            write!(f, "bond {}, ", shown(self.bond, ETHER))?;
+        }
+        match self.gas.and_then(|gas| Some((gas, self.gas_price.checked_mul(gas.into())?))) {
+            Some((gas, wei)) => write!(f, "{gas} gas = {}", shown(wei, ETHER)),
+            None => write!(f, "gas unknown"),
+        }
+    }
+}
+
 /// On what terms an exit starts.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Terms {
-    /// Wei to put up; it comes back with the payment, but for the bounty.
-    #[serde(with = "form")]
-    pub(crate) bond: u128,
+    /// The bond comes back with the payment, but for the bounty.
+    #[serde(flatten)]
+    pub(crate) cost: Cost,
     /// The part of the bond that goes to whoever processes the exit, in wei.
     #[serde(with = "form")]
     pub(crate) bounty: u128,
-    /// Gas of the start, as the node estimates it; none if it refuses to, as when the owner cannot put up the bond.
-    pub(crate) gas: Option<u64>,
-    /// Wei for a unit of gas, now.
-    #[serde(with = "form")]
-    pub(crate) gas_price: u128,
     /// When it can be paid at the earliest, in seconds of root-chain time.
     pub(crate) key: u64,
     /// Before when it must start to go ahead of a bad block's coins, if a block is bad.
@@ -51,12 +87,7 @@ pub(crate) struct Terms {
 
 impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "bond {} (bounty {})", shown(self.bond, ETHER), shown(self.bounty, ETHER))?;
-        match self.gas.and_then(|gas| Some((gas, self.gas_price.checked_mul(gas.into())?))) {
-            Some((gas, wei)) => write!(f, ", {gas} gas = {}", shown(wei, ETHER))?,
-            None => write!(f, ", gas unknown")?,
-        }
-        write!(f, ", paid from {} on", self.key)?;
+        write!(f, "{} (bounty {}), paid from {} on", self.cost, shown(self.bounty, ETHER), self.key)?;
         match self.deadline {
             Some(deadline) => write!(f, ", must start before {deadline}"),
             None => write!(f, ", no deadline: no block is known to be bad"),
@@ -86,22 +117,13 @@ impl Plan {
                 let PositionKind::Output(_, output_index) = evidence.position.kind() else {
                     return Err(Failure::Refused("the coin's position is a deposit's".to_owned()).into());
                 };
-                let proof = InclusionProof {
-                    header: included.header,
-                    tx_index: included.place.index,
-                    witness_hash: included.transaction.witness.hash(),
-                    path: included.path.clone(),
-                };
                 let body = included.transaction.body.encode();
-                root.start_standard_exit(&body, output_index, &proof, hint, bonds.exit_bond_wei)
+                root.start_standard_exit(&body, output_index, &proof_of(included), hint, bonds.exit_bond_wei)
             }
         };
-        let prices = root.node().gas_prices().await.context("read the price of gas")?;
         let terms = Terms {
-            bond: bonds.exit_bond_wei,
+            cost: Cost::of(root, evidence.output.owner, &call, bonds.exit_bond_wei).await?,
             bounty: bonds.exit_bounty_wei,
-            gas: root.node().estimate_gas(evidence.output.owner, &call).await.ok(),
-            gas_price: prices.base_fee_wei.saturating_add(prices.priority_fee_wei),
             key,
             deadline: bad.filter(|bad| bad.threatens(evidence.position.block())).map(|bad| bad.deadline(periods)),
         };
@@ -109,8 +131,18 @@ impl Plan {
     }
 }
 
+/// Returns an inclusion as the contract takes it.
+pub(crate) fn proof_of(included: &IncludedTransaction) -> InclusionProof {
+    InclusionProof {
+        header: included.header,
+        tx_index: included.place.index,
+        witness_hash: included.transaction.witness.hash(),
+        path: included.path.clone(),
+    }
+}
+
 /// Returns the last key of the asset's list that is not after `key`, zero for none. §4.
-async fn hint(root: &RootChain, asset: Address, key: u64) -> anyhow::Result<u64> {
+pub(crate) async fn hint(root: &RootChain, asset: Address, key: u64) -> anyhow::Result<u64> {
     let mut hint = 0;
     loop {
         let keys = root.exit_keys(asset, hint, KEYS_PAGE).await.context("read the asset's exit keys")?;

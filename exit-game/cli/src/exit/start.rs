@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use alloy_primitives::B256;
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use plasmid_exit_game::game::Game;
 use plasmid_exit_game::output::OutputId;
 use plasmid_node::client::Client;
 use plasmid_node::wire::evidence::EvidenceCoin;
@@ -77,9 +78,10 @@ pub(crate) async fn run(args: &StartArgs, settings: &Settings) -> anyhow::Result
 /// Starts the exits of coins by what wallet and servers know of them.
 pub(crate) async fn start(session: &Session, coins: &[OutputId], dry_run: bool) -> anyhow::Result<Items<Started>> {
     let wallet = session.wallet(session.account()?.address()).await?;
+    let game = session.game().await?;
     let mut found = Vec::with_capacity(coins.len());
     for &id in coins {
-        found.push(evidence_for(session, &wallet, id).await?);
+        found.push(evidence_for(session, &wallet, &game, id).await?);
     }
     start_all(session, &found, dry_run).await
 }
@@ -111,9 +113,9 @@ async fn start_all(session: &Session, coins: &[EvidenceCoin], dry_run: bool) -> 
 }
 
 /// Returns the checked proof of the coin's creation, if an exit of it would stand.
-async fn evidence_for(session: &Session, wallet: &Wallet, id: OutputId) -> anyhow::Result<EvidenceCoin> {
+async fn evidence_for(session: &Session, wallet: &Wallet, game: &Game, id: OutputId) -> anyhow::Result<EvidenceCoin> {
     let word = session.root.coin(id).await.context("read the coin's word on the root chain")?;
-    match obstacle(session, wallet, id, &word).await? {
+    match obstacle(session, wallet, game, id, &word).await? {
         Some(obstacle) => Err(obstacle),
         None => find_evidence(session, wallet, &session.servers().unwrap_or_default(), id, &word).await,
     }
@@ -123,6 +125,7 @@ async fn evidence_for(session: &Session, wallet: &Wallet, id: OutputId) -> anyho
 pub(crate) async fn obstacle(
     session: &Session,
     wallet: &Wallet,
+    game: &Game,
     id: OutputId,
     word: &CoinWord,
 ) -> anyhow::Result<Option<anyhow::Error>> {
@@ -132,12 +135,20 @@ pub(crate) async fn obstacle(
     if is_settled(word) {
         return Ok(Some(anyhow!("{id} has left already: it was settled with freeze time {}", word.state)));
     }
+    if let Some(exit) = game.in_flight_exits_of_input(id).next() {
+        let what = format!(
+            "the payment {tx_hash}, which spends {id}, exits in flight: its signature is on the root chain, and anybody can end \
+             another exit of the coin with it and take the bond. Claim the coin there: `plasmid exit piggyback {tx_hash}`",
+            tx_hash = exit.tx_hash
+        );
+        return Ok(Some(Failure::Refused(what).into()));
+    }
     let sent = wallet.sent()?;
     let signed = signed_for(&sent).context("read the wallet's own transactions")?;
     if let Some(by) = signed.get(&id).and_then(|by| by.first()) {
         let what = format!(
             "you have signed {by} over {id}: anybody who has that transaction can end this exit and take the bond. If it is in \
-             no block, exit it in flight instead"
+             no block, exit it in flight instead: `plasmid exit in-flight {by}`"
         );
         return Ok(Some(Failure::Refused(what).into()));
     }

@@ -19,18 +19,22 @@ use tempfile::TempDir;
 use crate::user::{Ran, User};
 
 /// A world, and a folder for what its people keep on their own machines.
-struct Story {
-    world: World,
+pub(crate) struct Story {
+    pub(crate) world: World,
     folder: TempDir,
 }
 
 impl Story {
     async fn start() -> Self {
-        Self { world: World::honest().await, folder: tempfile::tempdir().unwrap() }
+        Self::of(World::honest().await)
+    }
+
+    pub(crate) fn of(world: World) -> Self {
+        Self { world, folder: tempfile::tempdir().unwrap() }
     }
 
     /// Somebody on a machine of that name, who knows a node of the root chain and nothing else.
-    fn stranded(&self, person: &Person, machine: &str) -> User {
+    pub(crate) fn stranded(&self, person: &Person, machine: &str) -> User {
         let environment = vec![
             ("PLASMID_L1_URL", self.world.anvil.url().to_owned()),
             ("PLASMID_UNSAFE_PRIVATE_KEY", person.key.to_owned()),
@@ -38,19 +42,19 @@ impl Story {
         User { folder: self.folder.path().join(machine), environment }
     }
 
-    fn served(&self, person: &Person) -> User {
+    pub(crate) fn served(&self, person: &Person) -> User {
         self.stranded(person, person.name)
             .with("PLASMID_CONTRACT", &self.world.deployment.contract.to_string())
             .with("PLASMID_OPERATOR_URL", self.world.operator().url())
             .with("PLASMID_WATCHER_URL", self.world.watcher().url())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Waits until a coin's block is at finality depth, as operator and watcher see it.
-    async fn is_final(&self, id: &str) {
+    pub(crate) async fn is_final(&self, id: &str) {
         let id: OutputId = form::parse(id).unwrap();
         for server in [self.world.operator(), self.world.watcher()] {
             eventually("the coin is final", || async {
@@ -62,19 +66,19 @@ impl Story {
     }
 }
 
-fn deposit(user: &User, amount: &str) -> String {
+pub(crate) fn deposit(user: &User, amount: &str) -> String {
     user.run(&["deposit", amount, "--wait", "--json"]).json()["id"].as_str().unwrap().to_owned()
 }
 
 /// Pays and returns the coins made, once their block is committed.
-async fn pay(story: &Story, payer: &User, to: &Person, amount: &str) -> Vec<String> {
+pub(crate) async fn pay(story: &Story, payer: &User, to: &Person, amount: &str) -> Vec<String> {
     story.world.settled().await;
     let sent = payer.run(&["send", &to.address().to_string(), amount, "--json"]).json();
     story.world.settled().await;
     sent["outputs"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
 }
 
-fn export(user: &User, path: &Path, options: &[&str]) -> Ran {
+pub(crate) fn export(user: &User, path: &Path, options: &[&str]) -> Ran {
     user.run(&[&["evidence", "export", path.to_str().unwrap(), "--json"], options].concat())
 }
 

@@ -1,8 +1,10 @@
 //! The `plasmid` binary on a real root chain: what needs no services of ours, sends against an
-//! operator that misbehaves, and evidence of what real services did.
+//! operator that misbehaves, evidence of what real services did, and payments that leave in flight.
 
 mod accounts;
+mod child_chain;
 mod evidence;
+mod in_flight;
 mod operator;
 mod receipts;
 mod root_chain;

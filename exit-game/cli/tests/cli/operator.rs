@@ -1,5 +1,6 @@
 //! An operator of a few lines that answers as it is told to.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -14,6 +15,7 @@ use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
 use plasmid_exit_game::tx_tree;
 use plasmid_node::problem::{Code, Problem};
 use plasmid_node::wire::{self, Coin, List};
+use serde::Serialize;
 use serde_json::json;
 
 /// What happens to the next transactions.
@@ -35,10 +37,12 @@ pub(crate) struct StubOperator {
 
 struct State {
     domain: Domain,
-    coin: Coin,
+    /// The coins that it knows, the first one a deposit, which alone is spent.
+    coins: Vec<Coin>,
     mood: Mood,
     submitted: Vec<wire::Submission>,
     body: Option<Vec<u8>>,
+    answers: BTreeMap<String, String>,
 }
 
 impl StubOperator {
@@ -46,7 +50,9 @@ impl StubOperator {
     pub(crate) fn start(domain: Domain, coin: Coin) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(State { domain, coin, mood: Mood::Silent, submitted: Vec::new(), body: None }));
+        let (coins, mood, submitted) = (vec![coin], Mood::Silent, Vec::new());
+        let state = State { domain, coins, mood, submitted, body: None, answers: BTreeMap::new() };
+        let state = Arc::new(Mutex::new(state));
         let shared = Arc::clone(&state);
         thread::spawn(move || listener.incoming().flatten().for_each(|stream| serve(stream, &shared)));
         Self { url, state }
@@ -60,6 +66,16 @@ impl StubOperator {
     /// Serves these bytes as the body of the first block.
     pub(crate) fn serve_body(&self, body: Vec<u8>) {
         self.state.lock().unwrap().body = Some(body);
+    }
+
+    /// Knows one more coin.
+    pub(crate) fn know(&self, coin: Coin) {
+        self.state.lock().unwrap().coins.push(coin);
+    }
+
+    /// Answers with `answer` whoever asks for `path`.
+    pub(crate) fn answer(&self, path: String, answer: &impl Serialize) {
+        self.state.lock().unwrap().answers.insert(path, serde_json::to_string(answer).unwrap());
     }
 
     /// Returns what was submitted so far.
@@ -98,8 +114,9 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) {
             Some((200, json!({ "address": "0x000000000000000000000000000000000000dEaD", "assets": [] }).to_string()))
         }
         "/v1/transactions" => state.submit(&serde_json::from_slice(&body).unwrap()),
+        path if state.answers.contains_key(path) => Some((200, state.answers[path].clone())),
         path if path.starts_with("/v1/outputs?") => {
-            let list = List { items: vec![state.coin], cursor: None };
+            let list = List { items: state.coins.clone(), cursor: None };
             Some((200, serde_json::to_string(&list).unwrap()))
         }
         _ => Some((404, serde_json::to_string(&Problem::new(Code::NotFound, "no such thing")).unwrap())),
@@ -127,7 +144,7 @@ impl State {
                 Some((code.status(), serde_json::to_string(&Problem::new(*code, "told to")).unwrap()))
             }
             Mood::Accepting { key, by } => {
-                let PlacedTransaction { body, witness } = placed(submission, self.coin.position);
+                let PlacedTransaction { body, witness } = placed(submission, self.coins[0].position);
                 let leaf = tx_tree::leaf(body.hash(), witness.hash());
                 let place = Place { block: BlockNumber::FIRST, index: TxIndex::new(0).unwrap() };
                 let receipt = Receipt { number: place.block, first: 0, count: 1, root: leaf, by: *by };

@@ -1,16 +1,12 @@
 //! What became of the operator's promises. The promised block is committed in time, late, with another leaf, or not at all.
 
-use alloy_primitives::B256;
-use plasmid_exit_game::block::BodyItem;
 use plasmid_exit_game::position::{BlockNumber, Position};
 use plasmid_exit_game::transaction::PlacedTransaction;
-use plasmid_exit_game::tx_tree;
 use plasmid_harness::anvil::move_time;
-use plasmid_root_chain::calls::Submission;
-use plasmid_root_chain::client::RootChain;
 
+use crate::child_chain;
 use crate::operator::{StubOperator, placed};
-use crate::root_chain::{node, sender};
+use crate::root_chain::node;
 use crate::sends::{accepting, alice_with_a_coin};
 use crate::user::{Net, User, address};
 
@@ -39,26 +35,8 @@ fn paid(operator: &StubOperator) -> PlacedTransaction {
 
 /// Commits block 1 with these leaves, and serves its body.
 async fn commit(net: &Net, operator: &StubOperator, leaves: &[PlacedTransaction]) {
-    let preimages: Vec<_> = leaves.iter().map(|leaf| (leaf.body.encode(), leaf.witness.encode())).collect();
-    let items: Vec<_> = preimages.iter().map(|(body, witness)| BodyItem::Preimage { body, witness }).collect();
-    let hashes: Vec<B256> = items.iter().map(BodyItem::leaf).collect();
-    let mut body = Vec::new();
-    items.iter().for_each(|item| item.encode_to(&mut body));
-    operator.serve_body(body);
-    // A block is later than the deployment by a second at least.
-    move_time(node(net).rpc(), 2).await;
-    let head = node(net).head().await.unwrap();
-    let block = Submission {
-        number: BlockNumber::FIRST,
-        tx_root: tx_tree::root(&hashes),
-        utxo_root: B256::repeat_byte(7),
-        tx_count: hashes.len() as u32,
-        deposit_count: 1,
-        anchor: head.at,
-        not_after: head.timestamp + 60,
-    };
-    let root = RootChain::new(node(net), net.contract.parse().unwrap());
-    sender(net, OPERATOR).await.send(&root.submit_block(&block)).await.unwrap();
+    operator.serve_body(child_chain::body_of(leaves));
+    child_chain::commit(net, BlockNumber::FIRST, leaves).await;
 }
 
 #[tokio::test]

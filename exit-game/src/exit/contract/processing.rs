@@ -1,85 +1,206 @@
-//! The payment of exits in the order of their keys. §4, §5.2.
+//! The payment of exits in the order of their keys. §4, §5.2, §6.6, §6.7.
 
 use alloc::vec::Vec;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 
-use super::{Call, Contract, Pay, Payment, PaymentOutcome};
+use super::in_flight::step;
+use super::{Call, Contract, OpenExit, Parameters, Pay, Payment, PaymentOutcome};
+use crate::exit::in_flight::{Decision, OldestPlace, Piece, PieceSet};
 use crate::exit::standard::{CoinState, ExitRecord, Standing};
-use crate::facts::RootEvent;
-use crate::output::{ETHER, Output};
+use crate::facts::{InFlightStep, RootEvent};
+use crate::output::{ETHER, Output, TxHash};
+
+/// Pieces of one in-flight exit to pay. §6.7.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PieceRecord {
+    /// Body of the exit's transaction.
+    pub body: Bytes,
+    /// The exit's data as they stand.
+    pub data: Bytes,
+    /// Which; those that are not live, or of another asset, are skipped.
+    pub pieces: PieceSet,
+}
+
+/// One call over an asset's exits.
+struct Run<'a, 'p> {
+    asset: Address,
+    now: u64,
+    /// The key whose turn it is.
+    due_key: Option<u64>,
+    /// What the caller has earned, in wei: at most as many times 2^133 as the call has records.
+    bounty: U256,
+    events: Vec<RootEvent>,
+    pay: &'a mut Pay<'p>,
+}
 
 impl Contract {
-    /// Pays the exits of `asset` whose turn has come, and moves the head of its list. §5.2.
+    /// Pays the exits of `asset` whose turn has come, and moves the head of its list. §5.2, §6.6, §6.7.
     ///
-    /// A record that is not that of an exit under the list's head is skipped, and nothing makes the call fail. The caller
-    /// earns the bounty of each exit that it ends, in one payment.
+    /// Pieces of in-flight exits come before the next standard exit while it is the turn of a key before that one's. A record
+    /// that is not that of an exit under the list's head is skipped, and nothing makes the call fail. The caller earns the
+    /// bounty of each exit or piece that it ends, in one payment.
     pub fn process_exits(
         &mut self,
         call: Call,
         asset: Address,
-        records: &[ExitRecord],
+        exits: &[ExitRecord],
+        pieces: &[PieceRecord],
         pay: &mut Pay<'_>,
     ) -> Vec<RootEvent> {
-        let mut events = Vec::new();
-        let mut due_key = self.move_exit_head(asset, call.now, &mut events);
-        let mut bounty = U256::ZERO;
-        for record in records {
-            let coin = self.coin(record.output_id);
-            let is_due = record.output.asset == asset && Some(record.key) == due_key && coin.is_exit_of(record);
-            if !is_due {
-                continue;
+        let mut run = Run { asset, now: call.now, due_key: None, bounty: U256::ZERO, events: Vec::new(), pay };
+        self.move_exit_head(&mut run);
+        let mut pieces = pieces.iter();
+        for exit in exits {
+            while run.due_key.is_none_or(|due| due < exit.key)
+                && let Some(record) = pieces.next()
+            {
+                self.process_pieces(&mut run, record);
             }
-            let left = self.exit_keys.get_mut(&asset).and_then(|keys| keys.release(record.key));
-            if left == Some(0) {
-                due_key = self.move_exit_head(asset, call.now, &mut events);
-            }
-            // At most as many times 2^128 as a call has records.
-            bounty = bounty.saturating_add(U256::from(self.parameters.exit_bounty));
-            let payee = self.payee_of_exit(record, coin);
-            let is_void = record.position.block().is_some_and(|number| self.is_void(number));
-            match coin.standing() {
-                Standing::Unknown | Standing::Deposited if !is_void => self.pay_exit(record, payee, pay, &mut events),
-                Standing::Unknown | Standing::Deposited | Standing::Settled { .. } => {
-                    self.return_exit(record, coin, payee, pay, &mut events);
-                }
-            }
+            self.process_exit(&mut run, exit);
         }
+        pieces.for_each(|record| self.process_pieces(&mut run, record));
+        let Run { bounty, mut events, pay, .. } = run;
         self.pay_or_credit(Payment { asset: ETHER, to: call.caller, amount: bounty }, pay, &mut events);
         events
     }
 
-    /// Moves the head of an asset's list and returns its key if exits under it are due. §4.
-    fn move_exit_head(&mut self, asset: Address, now: u64, events: &mut Vec<RootEvent>) -> Option<u64> {
-        let keys = self.exit_keys.get_mut(&asset)?;
-        if keys.move_head(now) {
-            events.push(RootEvent::ExitKeysCleared { asset, head: keys.head().unwrap_or(0) });
-        }
-        keys.payable(now)
-    }
-
-    /// Ends an exit that gets nothing but its bond. §5.1.
-    fn return_exit(
-        &mut self,
-        record: &ExitRecord,
-        coin: CoinState,
-        payee: Address,
-        pay: &mut Pay<'_>,
-        events: &mut Vec<RootEvent>,
-    ) {
-        let output_id = record.output_id;
-        self.coins.insert(output_id, coin.without_exit());
-        events.push(RootEvent::ExitReturned { output_id, payee });
-        self.pay_or_credit(Payment { asset: ETHER, to: payee, amount: U256::from(self.bond_left()) }, pay, events);
-    }
-
-    /// Settles a coin and pays what its asset can still cover: later deposits belong to others. §5.2.
-    fn pay_exit(&mut self, record: &ExitRecord, payee: Address, pay: &mut Pay<'_>, events: &mut Vec<RootEvent>) {
+    /// Ends a standard exit whose turn it is.
+    fn process_exit(&mut self, run: &mut Run<'_, '_>, record: &ExitRecord) {
         let ExitRecord { output_id, output: Output { asset, amount, .. }, key, .. } = *record;
-        let freeze = self.parameters.periods.freeze_of_standard_exit(key);
-        self.coins.insert(output_id, CoinState::settled(freeze));
+        let coin = self.coin(output_id);
+        if asset != run.asset || Some(key) != run.due_key || !coin.is_exit_of(record) {
+            return;
+        }
+        let Parameters { exit_bond, exit_bounty, periods, .. } = self.parameters;
+        self.count_down(run, key, U256::from(exit_bounty));
+        let payee = self.payee_of_exit(record, coin);
+        // The deployment refuses a bounty above the bond.
+        let bond = U256::from(exit_bond.saturating_sub(exit_bounty));
+        let is_void = record.position.block().is_some_and(|number| self.is_void(number));
+        if is_void || is_settled(coin) {
+            self.coins.insert(output_id, coin.without_exit());
+            run.events.push(RootEvent::ExitReturned { output_id, payee });
+            self.pay_or_credit(Payment { asset: ETHER, to: payee, amount: bond }, run.pay, &mut run.events);
+            return;
+        }
+        self.coins.insert(output_id, CoinState::settled(periods.freeze_of_standard_exit(key)));
+        let (paid, credited) = self.pay_exit(run, payee, amount, bond);
+        run.events.push(RootEvent::ExitPaid { output_id, payee, amount, paid, credited });
+    }
+
+    /// Ends the pieces of an in-flight exit whose turn it is, and decides it if they are the first.
+    fn process_pieces(&mut self, run: &mut Run<'_, '_>, record: &PieceRecord) {
+        let tx_hash = TxHash(keccak256(&record.body));
+        let Some(exit) = self.in_flight_exit(tx_hash).cloned() else { return };
+        if Some(exit.key) != run.due_key || keccak256(&record.data) != exit.data.hash() {
+            return;
+        }
+        for piece in record.pieces.shared(exit.live_pieces).iter() {
+            let of_asset = exit.coin(piece).is_some_and(|(_, coin)| coin.asset == run.asset);
+            if of_asset {
+                let decision = self.decided(run, tx_hash, &exit);
+                self.process_piece(run, tx_hash, &exit, piece, decision);
+            }
+        }
+    }
+
+    /// Returns what an exit pays. The first time it is asked this is decided for good, and a canonical exit's inputs are
+    /// settled. §6.6.
+    fn decided(&mut self, run: &mut Run<'_, '_>, tx_hash: TxHash, exit: &OpenExit) -> Decision {
+        if let Some(decision) = self.in_flight_exit(tx_hash).and_then(|exit| exit.decision) {
+            return decision;
+        }
+        let inputs = &exit.data.inputs;
+        let is_void = inputs.iter().any(|input| input.position.block().is_some_and(|number| self.is_void(number)));
+        let is_settled = inputs.iter().any(|input| is_settled(self.coin(input.output_id)));
+        let is_oldest = match exit.oldest {
+            OldestPlace::Nobodys => true,
+            OldestPlace::Own(place) => !self.is_void(place.block),
+            OldestPlace::Competitors(_) => false,
+        };
+        let decision = if is_void {
+            Decision::Void
+        } else if is_oldest && !is_settled {
+            Decision::Canonical
+        } else {
+            Decision::NonCanonical
+        };
+        if let Some(exit) = self.in_flight.get_mut(&tx_hash) {
+            exit.decision = Some(decision);
+        }
+        run.events.push(step(tx_hash, InFlightStep::Decided(decision)));
+        if decision == Decision::Canonical {
+            let freeze = self.parameters.periods.freeze_of_in_flight_input(exit.start);
+            for input in inputs {
+                self.coins.insert(input.output_id, self.coin(input.output_id).with_settlement(freeze));
+            }
+        }
+        decision
+    }
+
+    /// Ends a piece: pays it if it is of the side that the decision pays, and unsettled; its bond returns. §6.7.
+    fn process_piece(
+        &mut self,
+        run: &mut Run<'_, '_>,
+        tx_hash: TxHash,
+        exit: &OpenExit,
+        piece: Piece,
+        decision: Decision,
+    ) {
+        let Some((output_id, Output { owner: payee, amount, .. })) = exit.coin(piece) else { return };
+        if let Some(exit) = self.in_flight.get_mut(&tx_hash) {
+            exit.live_pieces = exit.live_pieces.without(piece);
+        }
+        let inputs = exit.data.inputs.len();
+        let bounty = self.parameters.bounty_of_piece(inputs);
+        // The deployment refuses bounties above the bonds.
+        let bond = self.parameters.bond_of_piece(inputs).saturating_sub(bounty);
+        self.count_down(run, exit.key, bounty);
+
+        let periods = self.parameters.periods;
+        let freeze = match (piece, decision) {
+            (Piece::Input(_), Decision::NonCanonical) => Some(periods.freeze_of_in_flight_input(exit.start)),
+            (Piece::Output(_), Decision::Canonical) => Some(periods.freeze_of_in_flight_output(exit.key)),
+            (Piece::Input(_), Decision::Canonical | Decision::Void)
+            | (Piece::Output(_), Decision::NonCanonical | Decision::Void) => None,
+        };
+        let coin = self.coin(output_id);
+        let Some(freeze) = freeze.filter(|_| !is_settled(coin)) else {
+            run.events.push(step(tx_hash, InFlightStep::PieceReturned { output_id, payee, piece }));
+            self.pay_or_credit(Payment { asset: ETHER, to: payee, amount: bond }, run.pay, &mut run.events);
+            return;
+        };
+        self.coins.insert(output_id, coin.with_settlement(freeze));
+        let (paid, credited) = self.pay_exit(run, payee, amount, bond);
+        run.events.push(step(tx_hash, InFlightStep::PiecePaid { output_id, payee, piece, amount, paid, credited }));
+    }
+
+    /// Takes one off the key whose turn it is, and the bounty for it. The last one moves the head. §4.
+    fn count_down(&mut self, run: &mut Run<'_, '_>, key: u64, bounty: U256) {
+        run.bounty = run.bounty.saturating_add(bounty);
+        let left = self.exit_keys.get_mut(&run.asset).and_then(|keys| keys.release(key));
+        if left == Some(0) {
+            self.move_exit_head(run);
+        }
+    }
+
+    /// Moves the head of the list, and notes whose turn it is. §4.
+    fn move_exit_head(&mut self, run: &mut Run<'_, '_>) {
+        let Some(keys) = self.exit_keys.get_mut(&run.asset) else { return };
+        if keys.move_head(run.now) {
+            run.events.push(RootEvent::ExitKeysCleared { asset: run.asset, head: keys.head().unwrap_or(0) });
+        }
+        run.due_key = keys.payable(run.now);
+    }
+
+    /// Pays what the asset can still cover of a coin that was just settled, and `bond` beside it: later deposits belong to
+    /// others. Returns what was paid, and whether it was credited. §5.2.
+    fn pay_exit(&mut self, run: &mut Run<'_, '_>, payee: Address, amount: u128, bond: U256) -> (u128, bool) {
+        let asset = run.asset;
         let paid = self.take_from_owed(asset, amount);
-        let (paid_wide, bond) = (U256::from(paid), U256::from(self.bond_left()));
+        let (pay, events) = (&mut *run.pay, &mut run.events);
+        let paid_wide = U256::from(paid);
         let outcome = if asset == ETHER {
             self.pay_or_credit(Payment { asset, to: payee, amount: paid_wide.saturating_add(bond) }, pay, events)
         } else {
@@ -87,8 +208,7 @@ impl Contract {
             self.pay_or_credit(Payment { asset: ETHER, to: payee, amount: bond }, pay, events);
             outcome
         };
-        let credited = outcome == PaymentOutcome::Failed;
-        events.push(RootEvent::ExitPaid { output_id, payee, amount, paid, credited });
+        (paid, outcome == PaymentOutcome::Failed)
     }
 
     /// Takes up to `amount` from what an asset owes, and returns what was taken.
@@ -98,52 +218,11 @@ impl Contract {
         *owed -= taken;
         taken
     }
-
-    /// Returns what is left of a bond beside the bounty, in wei.
-    fn bond_left(&self) -> u128 {
-        // The deployment refuses a bounty above the bond.
-        self.parameters.exit_bond.saturating_sub(self.parameters.exit_bounty)
-    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exit::contract::Parameters;
-    use crate::exit::key::Periods;
-    use crate::output::Deposit;
-    use crate::position::Position;
-    use crate::signature::Domain;
-
-    /// In-flight exits and settlement settle coins whose own exit is pending; here the word is set by hand.
-    #[test]
-    fn an_exit_of_a_coin_settled_meanwhile_gives_back_its_bond_and_leaves_the_freeze() {
-        let periods = Periods { minimum_exit_period: 600, sunset: 600 };
-        let (owner, operator) = (Address::repeat_byte(1), Address::repeat_byte(2));
-        let parameters = Parameters { operator, periods, exit_bond: 10, exit_bounty: 3 };
-        let domain = Domain { chain_id: 1, contract: Address::repeat_byte(3) };
-        let mut contract = Contract::deploy(parameters, domain, 1_000).unwrap();
-        let deposit = Deposit { nonce: 0, output: Output { owner, asset: ETHER, amount: 50 } };
-        contract.deposit(U256::from(50), owner).unwrap();
-        let (call, bond) = (Call { caller: owner, now: 1_000 }, U256::from(10));
-        let started = contract.start_standard_exit_of_deposit(call, bond, 0, ETHER, 50).unwrap();
-        let [RootEvent::StandardExitStarted(record)] = started[..] else { panic!("a start is one event") };
-        assert_eq!(record.position, Position::of_deposit(0).unwrap());
-        let output_id = deposit.output_id();
-        contract.coins.insert(output_id, CoinState::settled(1_234).with_exit(&record));
-
-        let mut payments = Vec::new();
-        let mut pay = |payment| {
-            payments.push(payment);
-            PaymentOutcome::Received
-        };
-        let now = record.key;
-        let events = contract.process_exits(Call { caller: operator, now }, ETHER, &[record], &mut pay);
-        let cleared = RootEvent::ExitKeysCleared { asset: ETHER, head: 0 };
-        assert_eq!(events, [cleared, RootEvent::ExitReturned { output_id, payee: owner }]);
-        let ether = |to, amount| Payment { asset: ETHER, to, amount: U256::from(amount) };
-        assert_eq!(payments, [ether(owner, 7), ether(operator, 3)]);
-        assert_eq!(contract.coin(output_id), CoinState::settled(1_234));
-        assert_eq!(contract.owed(ETHER), Some(50));
+fn is_settled(coin: CoinState) -> bool {
+    match coin.standing() {
+        Standing::Unknown | Standing::Deposited => false,
+        Standing::Settled { .. } => true,
     }
 }

@@ -1,13 +1,15 @@
-//! Why the contract refuses a call: the errors of `IRootChain.sol` that depend on its state and the call alone.
+//! Why the contract refuses a call: the errors of `IRootChain.sol` and `IInFlightExits.sol` that depend on its state and
+//! the call alone.
 
 use alloy_primitives::{Address, B256, U256};
 
+use crate::exit::in_flight::{Decision, PieceSet};
 use crate::facts::RootRef;
-use crate::output::OutputId;
+use crate::output::{OutputId, TxHash};
 use crate::position::BlockNumber;
 
-/// Why a call changed nothing. Named and filled as in `IRootChain.sol`; a call is refused for the first reason that holds
-/// in the contract's order.
+/// Why a call changed nothing. Named and filled as in the interfaces; a call is refused for the first reason that holds in
+/// the contract's order.
 ///
 /// Not among them: `Locked`, `NotEnoughGas` and `NotAToken`, which tell of re-entered calls, gas and code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -103,7 +105,7 @@ pub enum Revert {
         /// Wei.
         sent: U256,
         /// Wei.
-        bond: u128,
+        bond: U256,
     },
     /// The body is not canonical. §1.5.
     #[error("the body is not canonical")]
@@ -199,5 +201,149 @@ pub enum Revert {
         to: Address,
         /// Base units.
         amount: U256,
+    },
+    /// An exit of this transaction is open. §6.1.
+    #[error("an in-flight exit of {tx_hash} is open")]
+    AlreadyOpen {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// No exit of this transaction is open.
+    #[error("no in-flight exit of {tx_hash} is open")]
+    NotOpen {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// Not as many proofs as inputs to prove.
+    #[error("{proofs} proofs for {inputs} inputs")]
+    WrongProofCount {
+        /// How many were given.
+        proofs: usize,
+        /// How many were asked for.
+        inputs: usize,
+    },
+    /// What was shown did not make the input at this position.
+    #[error("this did not make {output_id} at {position:#x}")]
+    NotTheInput {
+        /// The input.
+        output_id: OutputId,
+        /// The 64 bits that were given as its position.
+        position: u64,
+    },
+    /// Two inputs have different owners. §1.5.
+    #[error("{owner} and {other} own inputs")]
+    SeveralOwners {
+        /// The first input's owner.
+        owner: Address,
+        /// Another's.
+        other: Address,
+    },
+    /// The inputs' owner did not sign the transaction.
+    #[error("the owner of its inputs did not sign {tx_hash}")]
+    NotSigned {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// Inputs and outputs of an asset differ in their sums. R5.
+    #[error("{tx_hash} makes or loses value")]
+    Unbalanced {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// The data are not those of the open exit.
+    #[error("these are not the data of the in-flight exit of {tx_hash}")]
+    WrongData {
+        /// The exit's transaction.
+        tx_hash: TxHash,
+    },
+    /// The exit's first half is over.
+    #[error("the first half was over at {end}, and it is {timestamp}")]
+    FirstHalfOver {
+        /// Seconds.
+        timestamp: u64,
+        /// Seconds.
+        end: u64,
+    },
+    /// The place shown is not older than the oldest known.
+    #[error("the place {shown:#x} is not older than {oldest:#x}")]
+    NotOlder {
+        /// The place or position shown, as the contract writes it.
+        shown: u64,
+        /// The one known.
+        oldest: u64,
+    },
+    /// No place shown is older than the one known.
+    #[error("no place shown is older than the one known")]
+    NothingOlder,
+    /// No piece is named.
+    #[error("no piece is named")]
+    NoPieces,
+    /// The transaction has no such input or output.
+    #[error("the transaction has no piece {piece}")]
+    NoSuchPiece {
+        /// The number asked for.
+        piece: u8,
+    },
+    /// The piece is piggybacked already.
+    #[error("the piece {piece} is piggybacked already")]
+    PieceLive {
+        /// Its number.
+        piece: u8,
+    },
+    /// The piece is not piggybacked, challenged away, or paid.
+    #[error("the piece {piece} is not live")]
+    PieceNotLive {
+        /// Its number.
+        piece: u8,
+    },
+    /// The pieces are of two assets.
+    #[error("the pieces are of {asset} and {other}")]
+    SeveralAssets {
+        /// The first piece's asset.
+        asset: Address,
+        /// Another's.
+        other: Address,
+    },
+    /// The transaction shown against the exit is the exit's own.
+    #[error("{tx_hash} is the exit's own transaction")]
+    OwnTransaction {
+        /// The transaction.
+        tx_hash: TxHash,
+    },
+    /// There is no place to better: the exit is canonical as it stands. §6.4.
+    #[error("nothing was shown against {tx_hash}")]
+    NothingToAnswer {
+        /// The exit's transaction.
+        tx_hash: TxHash,
+    },
+    /// The exit is decided.
+    #[error("the in-flight exit of {tx_hash} is decided: {decision:?}")]
+    AlreadyDecided {
+        /// The exit's transaction.
+        tx_hash: TxHash,
+        /// How.
+        decision: Decision,
+    },
+    /// The block comes after the inputs' freeze. §6.5.
+    #[error("the block of {timestamp} comes after the freeze at {freeze}")]
+    IncludedTooLate {
+        /// Seconds.
+        timestamp: u64,
+        /// Seconds.
+        freeze: u64,
+    },
+    /// Pieces wait for their turn. §6.8.
+    #[error("the pieces {:#x} are live", pieces.bits())]
+    PiecesLive {
+        /// Which.
+        pieces: PieceSet,
+    },
+    /// The exit cannot be closed yet. §6.8.
+    #[error("it is {timestamp}, and the exit cannot be closed before {earliest}")]
+    TooEarly {
+        /// Seconds.
+        timestamp: u64,
+        /// Seconds.
+        earliest: u64,
     },
 }

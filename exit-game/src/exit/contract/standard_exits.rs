@@ -3,30 +3,14 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, Bytes, U256};
 
-use super::{Call, Contract, Pay, Payment, Revert};
-use crate::block::Header;
+use super::{Call, Contract, InclusionProof, Pay, Payment, Revert, check_bond};
 use crate::exit::standard::{CoinState, ExitRecord, Standing};
 use crate::facts::RootEvent;
-use crate::output::{Deposit, ETHER, Output, OutputId, TxHash};
-use crate::position::{Place, Position, TxIndex};
-use crate::signature::Signature;
+use crate::output::{Deposit, ETHER, Output, OutputId};
+use crate::position::Position;
 use crate::transaction::Transaction;
-use crate::tx_tree;
-
-/// Proof that a block includes a transaction whose body is given beside it. §1.7.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct InclusionProof {
-    /// The block's header.
-    pub header: Header,
-    /// The transaction's index in the block.
-    pub index: u32,
-    /// Hash of the transaction's witness.
-    pub witness_hash: B256,
-    /// Siblings from the leaf up, exactly as many as the tree is deep.
-    pub path: Vec<B256>,
-}
 
 impl Contract {
     /// Starts the exit of a child-chain output: output `output_index` of the transaction `body`. §5.2.
@@ -51,7 +35,7 @@ impl Contract {
         let no_such_output = Revert::NoSuchOutput { output_index };
         let output = *output.ok_or(no_such_output)?;
         let tx_hash = body.hash();
-        let position = self.place_of(tx_hash, proof)?.output(output_index).ok_or(no_such_output)?;
+        let position = self.included_place(tx_hash, proof)?.output(output_index).ok_or(no_such_output)?;
         let key = self.parameters.periods.exit_key(call.now, Some(proof.header.timestamp));
         let output_id = OutputId::of_output(tx_hash, output_index);
         self.start_exit(call, value, ExitRecord { output_id, position, output, key })
@@ -87,10 +71,7 @@ impl Contract {
         if call.caller != owner {
             return Err(Revert::NotOwner { caller: call.caller, owner });
         }
-        let bond = self.parameters.exit_bond;
-        if value != U256::from(bond) {
-            return Err(Revert::WrongBond { sent: value, bond });
-        }
+        check_bond(value, U256::from(self.parameters.exit_bond))?;
         let coin = self.coin(output_id);
         if coin.exit().is_some() {
             return Err(Revert::AlreadyExiting { output_id });
@@ -121,9 +102,7 @@ impl Contract {
     ) -> Result<Vec<RootEvent>, Revert> {
         let (output_id, challenger) = (record.output_id, call.caller);
         let coin = self.exiting_coin(record)?;
-        if !self.is_signed_spend(record, spend, signature) {
-            return Err(Revert::NotASpend { output_id });
-        }
+        self.signed_spend(output_id, record.output.owner, spend, signature)?;
 
         self.coins.insert(output_id, coin.without_exit());
         if let Some(keys) = self.exit_keys.get_mut(&record.output.asset) {
@@ -167,28 +146,5 @@ impl Contract {
     fn exiting_coin(&self, record: &ExitRecord) -> Result<CoinState, Revert> {
         let (output_id, coin) = (record.output_id, self.coin(record.output_id));
         if coin.is_exit_of(record) { Ok(coin) } else { Err(Revert::NotExiting { output_id }) }
-    }
-
-    fn is_signed_spend(&self, record: &ExitRecord, spend: &[u8], signature: &[u8]) -> bool {
-        let Ok(spend) = Transaction::decode(spend) else { return false };
-        let Ok(signature) = signature.try_into() else { return false };
-        let Ok(signature) = Signature::decode(signature) else { return false };
-        spend.inputs().contains(&record.output_id)
-            && signature.recover(spend.signing_hash(&self.domain)) == Some(record.output.owner)
-    }
-
-    /// Returns where a proof shows the transaction: in a committed block that is not void. §1.7, §3.
-    fn place_of(&self, tx_hash: TxHash, proof: &InclusionProof) -> Result<Place, Revert> {
-        let InclusionProof { header, index, witness_hash, path } = proof;
-        let Header { number, tx_root, tx_count, .. } = *header;
-        if self.commitment(number) != Some(header.commitment()) {
-            return Err(Revert::UnknownHeader { number });
-        }
-        if self.is_void(number) {
-            return Err(Revert::VoidBlock { number });
-        }
-        let root = tx_tree::root_of_path(tx_tree::leaf(tx_hash, *witness_hash), *index, tx_count, path);
-        let included = TxIndex::new(*index).filter(|_| root == Some(tx_root));
-        included.map(|index| Place { block: number, index }).ok_or(Revert::NotIncluded { number, index: *index })
     }
 }

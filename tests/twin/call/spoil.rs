@@ -1,0 +1,132 @@
+//! One thing wrong with a call that might have been right.
+
+use alloy_primitives::{Address, B256, Bytes};
+use plasmid_exit_game::exit::contract::{InclusionProof, InputProof, PieceRecord, Spend};
+use plasmid_exit_game::exit::in_flight::PieceSet;
+use plasmid_exit_game::exit::standard::ExitRecord;
+use plasmid_exit_game::position::BlockNumber;
+
+use super::Function;
+
+impl Function {
+    /// Spoils one thing that the call carries, the `at`-th of its kind in the way `how`, if it carries any.
+    pub(crate) fn spoil(&mut self, at: u32, how: u32) {
+        let mut parts: Vec<Part<'_>> = Vec::new();
+        match self {
+            Self::Deposit { .. }
+            | Self::DepositErc20 { .. }
+            | Self::StartStandardExitOfDeposit { .. }
+            | Self::SubmitBlock { .. }
+            | Self::Claim { .. } => {}
+            Self::StartStandardExit { body, proof, output_index, .. } => {
+                parts.extend([Part::Bytes(body), Part::Inclusion(proof), Part::Index(output_index)]);
+            }
+            Self::ChallengeStandardExit { record, spend, signature } => {
+                parts.extend([Part::Record(record), Part::Bytes(spend), Part::Bytes(signature)]);
+            }
+            Self::AssignExit { record, .. } => parts.push(Part::Record(record)),
+            Self::ProcessExits { exits, pieces, .. } => {
+                parts.extend(exits.iter_mut().map(Part::Record));
+                for PieceRecord { body, data, pieces } in pieces {
+                    parts.extend([Part::Bytes(body), Part::Bytes(data), Part::Pieces(pieces)]);
+                }
+            }
+            Self::StartInFlightExit { body, signature, proofs } => {
+                parts.extend([Part::Bytes(body), Part::Bytes(signature)]);
+                spoil_proofs(&mut parts, proofs, how);
+            }
+            Self::ImproveInFlightExit { body, data, which, proofs, .. } => {
+                parts.extend([Part::Bytes(body), Part::Bytes(data), Part::Pieces(which)]);
+                spoil_proofs(&mut parts, proofs, how);
+            }
+            Self::Piggyback { body, data, pieces, .. } => {
+                parts.extend([Part::Bytes(body), Part::Bytes(data), Part::Pieces(pieces)]);
+            }
+            Self::ChallengeNotCanonical { tx_hash, data, input_index, competitor } => {
+                parts.extend([Part::Word(&mut tx_hash.0), Part::Bytes(data), Part::Index(input_index)]);
+                let Spend { body, signature, inclusion } = competitor;
+                parts.extend([Part::Bytes(body), Part::Bytes(signature), Part::Inclusion(inclusion)]);
+            }
+            Self::RespondNotCanonical { tx_hash, inclusion } => {
+                parts.extend([Part::Word(&mut tx_hash.0), Part::Inclusion(inclusion)]);
+            }
+            Self::ChallengePieceSpent { body, data, piece, spend } => {
+                parts.extend([Part::Bytes(body), Part::Bytes(data), Part::Index(piece)]);
+                let Spend { body, signature, inclusion } = spend;
+                parts.extend([Part::Bytes(body), Part::Bytes(signature), Part::Inclusion(inclusion)]);
+            }
+            Self::CloseInFlightExit { tx_hash, data } => {
+                parts.extend([Part::Word(&mut tx_hash.0), Part::Bytes(data)]);
+            }
+        }
+        if !parts.is_empty() {
+            parts.swap_remove(at as usize % parts.len()).spoil(how);
+        }
+    }
+}
+
+/// Something that a call carries.
+enum Part<'a> {
+    Bytes(&'a mut Bytes),
+    Inclusion(&'a mut InclusionProof),
+    Record(&'a mut ExitRecord),
+    Pieces(&'a mut PieceSet),
+    Index(&'a mut u8),
+    Word(&'a mut B256),
+    Position(&'a mut u64),
+}
+
+impl Part<'_> {
+    fn spoil(self, how: u32) {
+        let (way, rest) = (how % 8, how / 8);
+        match self {
+            Self::Bytes(bytes) => {
+                let mut spoilt = bytes.to_vec();
+                let at = (rest as usize) % spoilt.len().max(1);
+                match way {
+                    0 => spoilt.truncate(at),
+                    1 => spoilt.push(0),
+                    2 => spoilt.clear(),
+                    3 if spoilt.len() >= 3 => spoilt[at % 3] ^= 1 + (rest % 32) as u8,
+                    _ if !spoilt.is_empty() => spoilt[at] ^= 1 + (rest % 255) as u8,
+                    _ => {}
+                }
+                *bytes = spoilt.into();
+            }
+            Self::Inclusion(proof) => match way {
+                0 => proof.index ^= 1 + rest % 3,
+                1 => proof.path.push(B256::ZERO),
+                2 => proof.path.truncate(proof.path.len().saturating_sub(1)),
+                3 => proof.witness_hash = B256::repeat_byte(3),
+                4 => proof.header.timestamp = proof.header.timestamp.wrapping_sub(1),
+                5 => proof.header.number = BlockNumber::new(u64::from(rest % 9)).expect("a small number"),
+                6 => proof.header.tx_count += 1,
+                _ => *proof = InclusionProof::NONE,
+            },
+            Self::Record(record) => match way {
+                0 => record.key = record.key.wrapping_add(1),
+                1 => record.key = 0,
+                2 => record.output.amount = record.output.amount.wrapping_add(1),
+                3 => record.output.owner = Address::repeat_byte(9),
+                4 => record.output.asset = Address::repeat_byte(9),
+                _ => record.output_id.0.0[31] ^= 1,
+            },
+            Self::Pieces(pieces) => *pieces = PieceSet::from_bits(pieces.bits() ^ 1 << (rest % 32)),
+            Self::Index(index) => *index = index.wrapping_add((rest % 40) as u8),
+            Self::Word(word) => word.0[31] ^= 1,
+            Self::Position(position) => *position ^= 1 << (rest % 64),
+        }
+    }
+}
+
+fn spoil_proofs<'a>(parts: &mut Vec<Part<'a>>, proofs: &'a mut Vec<InputProof>, how: u32) {
+    match how % 16 {
+        0 => proofs.truncate(proofs.len().saturating_sub(1)),
+        1 => proofs.extend(proofs.first().cloned()),
+        2 => proofs.reverse(),
+        _ => {}
+    }
+    for InputProof { position, creation, inclusion } in proofs {
+        parts.extend([Part::Position(position), Part::Bytes(creation), Part::Inclusion(inclusion)]);
+    }
+}
