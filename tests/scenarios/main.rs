@@ -3,5 +3,9 @@
 mod agreement;
 mod bad_block;
 mod exits;
+mod in_flight;
+mod in_flight_contested;
+mod in_flight_frozen;
+mod in_flight_order;
 mod payments;
 mod round_trip;
