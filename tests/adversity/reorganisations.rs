@@ -145,6 +145,9 @@ async fn a_deposit_a_block_and_an_exit_taken_back_above_finality_need_no_person(
         eventually("the deposit is credited", async || (mine_of_bob().await? != CoinState::Pending).then_some(()))
             .await;
         go_on_mining(rpc(&world)).await;
+        // Its block must not be the one that the next round finds waiting.
+        let is_committed = |state| matches!(state, CoinState::Committed | CoinState::Final);
+        eventually("and committed", async || is_committed(mine_of_bob().await?).then_some(())).await;
         world.settled().await;
     }
     all_is_well(&world).await;

@@ -192,7 +192,7 @@ fn a_guarded_owners_payment_leaves_from_a_bad_chain_wherever_it_was_seen() {
     let bad = operator.block(&[payments[0].clone(), to_herself], &[]);
     let header = world.commit(&bad);
     world.serve(header, &bad.without(&[1]));
-    world.root_block(PERIODS.grace() + 1, vec![]);
+    world.pass(PERIODS.grace() + 1);
     world.fail_to_serve(2);
     assert!(matches!(world.judge_all()[..], [(2, Finding::Withheld(_))]));
     world.commit_and_serve(&operator.block(&payments[1..2], &[]));

@@ -11,6 +11,7 @@ use plasmid_exit_game::output::{ETHER, OutputId};
 use plasmid_harness::anvil::{mine_blocks, move_time, reorganise};
 use plasmid_harness::people::Person;
 use plasmid_harness::world::{ETHER_UNIT, World, eventually};
+use plasmid_node::client::Client;
 use plasmid_node::wire::CoinState;
 use plasmid_node::wire::form;
 use serde_json::{Value, json};
@@ -54,16 +55,21 @@ impl Story {
     }
 
     /// Waits until a coin's block is at finality depth, as operator and watcher see it.
-    pub(crate) async fn is_final(&self, id: &str) {
-        let id: OutputId = form::parse(id).unwrap();
+    async fn is_final(&self, id: &str) {
         for server in [self.world.operator(), self.world.watcher()] {
-            eventually("the coin is final", || async {
-                let coin = server.coin(id).await.ok()?;
-                (coin.state == CoinState::Final).then_some(())
-            })
-            .await;
+            is_final_at(&server, id).await;
         }
     }
+}
+
+/// Waits until a coin's block is at finality depth, as a server sees it.
+pub(crate) async fn is_final_at(server: &Client, id: &str) {
+    let id: OutputId = form::parse(id).unwrap();
+    eventually("the coin is final", || async {
+        let coin = server.coin(id).await.ok()?;
+        (coin.state == CoinState::Final).then_some(())
+    })
+    .await;
 }
 
 pub(crate) fn deposit(user: &User, amount: &str) -> String {

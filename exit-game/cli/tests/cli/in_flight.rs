@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::child_chain::commit;
-use crate::evidence::{self, Story};
+use crate::evidence::{self, Story, is_final_at};
 use crate::operator::{StubOperator, placed};
 use crate::root_chain::{node, sender};
 use crate::sends::{accepting, alice_with_a_coin};
@@ -282,7 +282,7 @@ async fn what_a_withheld_block_paid_leaves_in_flight_ahead_of_the_block() {
     evidence::deposit(&alice, "4ether");
     let sent = alice.run(&["send", &people.bob.address().to_string(), "1ether", "--json"]).json();
     let (tx, id) = (sent["txHash"].as_str().unwrap(), sent["outputs"][0].as_str().unwrap());
-    story.is_final(id).await;
+    is_final_at(&story.world.operator(), id).await;
     let [alices, bobs] = ["alice.json", "bob.json"].map(|name| story.path(name));
     for (user, path) in [(&alice, &alices), (&bob, &bobs)] {
         let exported = evidence::export(user, path, &[]).json();
