@@ -67,11 +67,19 @@ impl Following {
                 }
             };
             let taken = match step {
-                Ok(step) => self.writer.follow(step, self.blocks_behind()).await.inspect(|()| {
-                    newest = Instant::now();
-                    self.wake.notify_one();
-                    heads = report(newest, heads);
-                }),
+                Ok(step) => {
+                    let taken = self.writer.follow(step, self.blocks_behind()).await;
+                    if taken.is_ok()
+                        && let Err(error) = self.offers.make().await
+                    {
+                        tracing::warn!(%error, "payments that in-flight exits show are not looked at");
+                    }
+                    taken.inspect(|()| {
+                        newest = Instant::now();
+                        self.wake.notify_one();
+                        heads = report(newest, heads);
+                    })
+                }
                 Err(error) => self.fail(error).await,
             };
             if taken.is_err() {
