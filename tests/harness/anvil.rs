@@ -151,6 +151,20 @@ pub async fn reorganise(rpc: &Rpc, depth: u64) {
     let _: Value = rpc.read("anvil_reorg", json!([depth, []])).await.expect("anvil reorganises");
 }
 
+/// Replaces the last root blocks by others at these times, oldest first. Their transactions are lost as in [`reorganise`].
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn replace(rpc: &Rpc, times: &[u64]) {
+    if !times.is_empty() {
+        let _: Value = rpc.read("anvil_rollback", json!([times.len()])).await.expect("anvil goes back");
+    }
+    for &time in times {
+        mine_at(rpc, time).await;
+    }
+}
+
 /// Returns how many transactions wait to be in a root block.
 ///
 /// # Panics
@@ -158,8 +172,12 @@ pub async fn reorganise(rpc: &Rpc, depth: u64) {
 /// If anvil does not say.
 pub async fn waiting(rpc: &Rpc) -> u64 {
     let pool: Value = rpc.read("txpool_status", json!([])).await.expect("anvil shows its pool");
-    let count = pool["pending"].as_str().and_then(|count| u64::from_str_radix(count.trim_start_matches("0x"), 16).ok());
-    count.expect("a number in hex")
+    pool["pending"].as_str().and_then(number).expect("a number in hex")
+}
+
+/// Reads a number as the root chain writes it.
+pub(crate) fn number(hex: &str) -> Option<u64> {
+    u64::from_str_radix(hex.trim_start_matches("0x"), 16).ok()
 }
 
 /// Takes all transactions that wait out of the pool, as if nobody had sent them.

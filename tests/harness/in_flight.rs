@@ -14,7 +14,7 @@ use plasmid_root_chain::node::{Landed, LogRange};
 use plasmid_root_chain::sender::SendError;
 
 use crate::people::{Coin, Person, Signed};
-use crate::world::{World, eventually};
+use crate::world::World;
 
 /// Most keys of an asset that are looked at.
 const KEYS_MAX: u64 = 100;
@@ -24,7 +24,10 @@ impl World {
     pub async fn start_in_flight(&self, starter: &Person, payment: &Signed, inputs: &[InputProof]) -> InFlightWord {
         let bond = self.deployment.bonds.in_flight_bond_wei;
         self.send(starter, &self.root.start_in_flight_exit(&payment.shown(), inputs, bond)).await;
-        self.until_in_flight(payment, "it is started", |_| true).await
+        self.until("the in-flight exit is started", || async {
+            self.root.in_flight_exit(payment.body.hash()).await.ok()?
+        })
+        .await
     }
 
     /// Claims pieces of one asset for their owner.
@@ -91,22 +94,30 @@ impl World {
         is_wanted: impl Fn(&InFlightWord) -> bool,
     ) -> InFlightWord {
         let look = || async { self.root.in_flight_exit(payment.body.hash()).await.ok()?.filter(&is_wanted) };
-        eventually(&format!("of an in-flight exit, {what}"), look).await
+        self.until(&format!("of an in-flight exit, {what}"), look).await
     }
 
     /// Waits until nothing is left of the payment's exit.
     pub async fn until_closed(&self, payment: &Signed) {
-        eventually("the in-flight exit is closed", || async {
+        self.until("the in-flight exit is closed", || async {
             self.root.in_flight_exit(payment.body.hash()).await.ok()?.is_none().then_some(())
         })
         .await;
     }
 
+    /// Waits until a coin that was exiting is not.
+    pub async fn until_challenged(&self, coin: &Coin) {
+        self.until("the standard exit is challenged", || async {
+            self.root.coin(coin.id).await.ok()?.record_hash.is_zero().then_some(())
+        })
+        .await;
+    }
+
     /// Waits until somebody has started the standard exit of a coin, and returns its record.
-    pub async fn until_exiting(&self, coin: &Coin) -> ExitRecord {
-        eventually("the coin's exit is started", || async {
+    pub async fn until_exiting(&self, coin: OutputId) -> ExitRecord {
+        self.until("the coin's exit is started", || async {
             self.history().await.into_iter().rev().find_map(|event| match event {
-                RootEvent::StandardExitStarted(record) if record.output_id == coin.id => Some(record),
+                RootEvent::StandardExitStarted(record) if record.output_id == coin => Some(record),
                 _ => None,
             })
         })
@@ -138,8 +149,9 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If they do not, or if an exit is open yet, whose bonds the contract holds.
+    /// If they do not, or if an exit is open yet, whose bonds the contract holds; or if the story's trouble never came.
     pub async fn books(&self) -> Books {
+        assert!(self.has_had_its_trouble(), "the story was not disturbed");
         let books = Books::of(&self.history().await);
         for (&asset, &deposited) in &books.deposited {
             let paid = books.payments.iter().filter(|paid| paid.asset == asset).map(|paid| paid.amount).sum::<u128>();

@@ -9,6 +9,7 @@
 //! | [`in_flight`] | in-flight exits as people make them, and the books that must balance |
 //! | [`cheat`] | the cheating operator: commits any block, withholds any body |
 //! | [`proxy`] | a bad network before the root chain |
+//! | `trouble` | kills and reorganisations in every story of an in-flight exit, on demand |
 //!
 //! Whatever goes wrong in a harness panics with what was expected: a story that cannot be told is a failed test.
 
@@ -18,4 +19,5 @@ pub mod in_flight;
 pub mod load;
 pub mod people;
 pub mod proxy;
+mod trouble;
 pub mod world;

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
@@ -30,6 +31,7 @@ use tempfile::TempDir;
 use crate::anvil::{self, Anvil, Mining, repository};
 use crate::cheat::CheatingOperator;
 use crate::people::{Coin, People, Person, Signed};
+use crate::trouble::Trouble;
 
 /// Periods of a devnet: MEP 600 s, so F 75, G 3, grace 21.
 pub const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 4_800 };
@@ -67,6 +69,12 @@ pub struct World {
     guarded: Vec<Person>,
     /// Where a service reaches the root chain, if not at anvil itself.
     ways: BTreeMap<String, String>,
+    /// What people sent, as it landed.
+    sent: Mutex<Vec<Sent>>,
+    /// What disturbs its in-flight exits.
+    pub(crate) trouble: Trouble,
+    /// How often it did: kills and transactions taken back.
+    pub(crate) troubles: AtomicUsize,
     /// Who lives in it.
     pub people: People,
     /// The deployment.
@@ -148,8 +156,21 @@ impl World {
         let deployment = deploy::deploy(&deployer, &parameters).await.expect("the contract deploys").deployment;
         let root = RootChain::new(node, deployment.contract);
         let data = TempDir::new().expect("a temporary folder");
-        let ways = BTreeMap::new();
-        Self { anvil, people, root, deployment, operator: None, watcher: None, data, setup, guarded: Vec::new(), ways }
+        Self {
+            anvil,
+            people,
+            root,
+            deployment,
+            operator: None,
+            watcher: None,
+            data,
+            setup,
+            guarded: Vec::new(),
+            ways: BTreeMap::new(),
+            sent: Mutex::default(),
+            trouble: Trouble::of_environment(),
+            troubles: AtomicUsize::new(0),
+        }
     }
 
     /// Has a service reach the root chain at `url`, from its next start on.
@@ -198,6 +219,16 @@ impl World {
         self.watcher.as_mut().expect("a watcher").kill();
     }
 
+    /// Ends the watcher at once, as kill -9 does, until [`Self::restart_watcher`].
+    pub(crate) fn stop_watcher(&self) {
+        self.watcher.as_ref().expect("a watcher").stop();
+    }
+
+    /// Starts the watcher again after [`Self::stop_watcher`], as it was started.
+    pub(crate) fn restart_watcher(&self) {
+        self.watcher.as_ref().expect("a watcher").restart();
+    }
+
     /// Returns whether the operator has ended by itself, or been killed.
     pub fn has_operator_ended(&mut self) -> bool {
         self.operator.as_mut().expect("an operator").has_ended()
@@ -219,7 +250,8 @@ impl World {
         let data_dir = self.data.path().join(program);
         std::fs::create_dir_all(&data_dir).expect("a folder can be made");
         let log = std::fs::File::options().create(true).append(true).open(data_dir.with_extension("log"));
-        let process = Command::new(binary(program))
+        let mut command = Command::new(binary(program));
+        command
             .args([
                 "--l1-url",
                 self.ways.get(program).map_or(self.anvil.url(), String::as_str),
@@ -232,9 +264,10 @@ impl World {
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log.expect("a log can be opened"))
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {program}: {error}; scripts/test builds it"));
+            .stderr(log.expect("a log can be opened"));
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("cannot start {program}: {error}; scripts/test builds it"));
+        let process = Mutex::new(Process { command, child });
         Service { process, listen: listen.to_owned(), url: format!("http://{listen}"), is_running: true }
     }
 
@@ -246,7 +279,7 @@ impl World {
     #[must_use]
     pub fn pid(&self, program: &str) -> u32 {
         let service = if program == "plasmid-operator" { &self.operator } else { &self.watcher };
-        service.as_ref().expect("a service").process.id()
+        service.as_ref().expect("a service").process.lock().expect("no holder panics").child.id()
     }
 
     /// Returns a client of the operator.
@@ -295,7 +328,24 @@ impl World {
     ///
     /// [`SendError`], with the contract's reason if it reverts.
     pub async fn try_send(&self, person: &Person, call: &Call) -> Result<Landed, SendError> {
-        self.sender(person).await.send(call).await
+        let landed = self.sender(person).await.send(call).await?;
+        let sent = Sent { person: person.clone(), call: call.clone(), landed: landed.clone() };
+        self.sent.lock().expect("no holder panics").push(sent);
+        Ok(landed)
+    }
+
+    /// Takes what landed after root block `number` from what people sent, and returns it in order.
+    pub(crate) fn take_sent_after(&self, number: u64) -> Vec<Sent> {
+        let mut sent = self.sent.lock().expect("no holder panics");
+        sent.extract_if(.., |sent| sent.landed.block.number > number).collect()
+    }
+
+    /// Returns what somebody would have of ether had all that they sent been free of gas.
+    pub async fn ether_beside_gas(&self, person: &Person) -> U256 {
+        let balance = self.balance(ETHER, person.address()).await;
+        let sent = self.sent.lock().expect("no holder panics");
+        let theirs = sent.iter().filter(|sent| sent.person.address() == person.address());
+        balance + theirs.map(|sent| gas_of(&sent.landed)).sum::<U256>()
     }
 
     /// Returns *now*: the newest root block's timestamp.
@@ -336,6 +386,8 @@ impl World {
 
     /// Moves time forward, once everything is settled.
     pub async fn move_time(&self, secs: u64) {
+        // What was done in time cannot be done again later.
+        self.bury().await;
         self.settled().await;
         anvil::move_time(self.root.node().rpc(), secs).await;
         self.settled().await;
@@ -352,7 +404,7 @@ impl World {
 
     /// Waits until the watcher has a verdict on a block, and returns it.
     pub async fn verdict(&self, number: BlockNumber) -> Verdict {
-        eventually("the watcher has a verdict", || async {
+        self.until("the watcher has a verdict", || async {
             let verdict = self.watcher().block(number).await.ok()?.verdict;
             (verdict != Verdict::Unknown).then_some(verdict)
         })
@@ -436,8 +488,8 @@ impl World {
     /// Starts the standard exit of a coin by its inclusion proof from the operator, or of a deposit.
     pub async fn start_exit(&self, owner: &Person, coin: &Coin) -> ExitRecord {
         let call = self.exit_call(coin, 0).await;
-        let receipt = self.send(owner, &call).await;
-        self.started(&receipt)
+        self.send(owner, &call).await;
+        self.until_exiting(coin.id).await
     }
 
     /// Starts the standard exit of an output by an inclusion proof that the owner has from somebody.
@@ -450,7 +502,8 @@ impl World {
     ) -> ExitRecord {
         let bond = self.deployment.bonds.exit_bond_wei;
         let call = self.root.start_standard_exit(&creation.body.encode(), index, proof, 0, bond);
-        self.started(&self.send(owner, &call).await)
+        self.send(owner, &call).await;
+        self.until_exiting(OutputId::of_output(creation.body.hash(), index)).await
     }
 
     /// Returns the call that starts a coin's exit with this hint.
@@ -536,6 +589,10 @@ pub fn deposit_of(coin: &Coin) -> Deposit {
     }
 }
 
+fn gas_of(landed: &Landed) -> U256 {
+    U256::from(landed.gas_used) * U256::from(landed.gas_price_wei)
+}
+
 /// Returns an amount of ether to somebody, as an output.
 #[must_use]
 pub fn ether(person: &Person, amount: u128) -> Output {
@@ -558,26 +615,51 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: 
     }
 }
 
+/// A call of somebody's, and how it landed.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) person: Person,
+    pub(crate) call: Call,
+    landed: Landed,
+}
+
 /// A running service.
 #[derive(Debug)]
 struct Service {
-    process: Child,
+    process: Mutex<Process>,
     listen: String,
     url: String,
     is_running: bool,
 }
 
+#[derive(Debug)]
+struct Process {
+    command: Command,
+    child: Child,
+}
+
 impl Service {
     fn has_ended(&mut self) -> bool {
-        self.is_running &= self.process.try_wait().is_ok_and(|status| status.is_none());
+        let process = self.process.get_mut().expect("no holder panics");
+        self.is_running &= process.child.try_wait().is_ok_and(|status| status.is_none());
         !self.is_running
     }
 
     fn kill(&mut self) {
-        // Ended already, or ended now.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.stop();
         self.is_running = false;
+    }
+
+    fn stop(&self) {
+        let mut process = self.process.lock().expect("no holder panics");
+        // Ended already, or ended now.
+        let _ = process.child.kill();
+        let _ = process.child.wait();
+    }
+
+    fn restart(&self) {
+        let mut process = self.process.lock().expect("no holder panics");
+        process.child = process.command.spawn().expect("it was started before");
     }
 }
 

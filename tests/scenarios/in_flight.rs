@@ -7,7 +7,7 @@ use plasmid_harness::anvil::reorganise;
 use plasmid_harness::cheat::{Serving, made};
 use plasmid_harness::in_flight::pieces;
 use plasmid_harness::people::People;
-use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether, eventually};
+use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether};
 use plasmid_node::wire::{CoinState, Verdict};
 use plasmid_root_chain::calls::InputProof;
 
@@ -52,6 +52,9 @@ async fn a_payment_in_a_withheld_block_leaves_in_flight_and_is_paid_before_what_
 async fn a_payment_leaves_without_its_owner(is_shaken: bool) {
     let People { alice, bob, .. } = People::new();
     let (mut world, mut cheat) = World::cheated_guarding(std::slice::from_ref(&alice)).await;
+    if is_shaken {
+        world.leave_alone();
+    }
     let (hers, his) = (world.deposit(&alice, 5 * ETHER_UNIT).await, world.deposit(&bob, 2 * ETHER_UNIT).await);
     cheat.cover(&[deposit_of(&hers), deposit_of(&his)]);
     let hidden = bob.sign(&world.domain(), &[his], vec![ether(&bob, 2 * ETHER_UNIT)]);
@@ -105,7 +108,7 @@ async fn a_payer_whose_hidden_payment_ends_the_standard_exit_of_the_coin_leaves_
     world.move_time(PERIODS.grace() + 5).await;
     assert_eq!(world.verdict(bad).await, Verdict::Withheld);
     // The watcher cannot know what alice signed, until the operator's friend shows it.
-    let exit = world.until_exiting(&coin).await;
+    let exit = world.until_exiting(coin.id).await;
     let challenge = world.root.challenge_standard_exit(&exit, &payment.body.encode(), &payment.signature);
     world.send(&mallory, &challenge).await;
     let theirs = pieces(&[Piece::Input(0), Piece::Output(0), Piece::Output(1)]);
@@ -125,11 +128,12 @@ async fn an_honest_operator_accepts_the_payment_that_an_exit_shows() {
     let payment = alice.sign(&world.domain(), &[coin], vec![ether(bob, ETHER_UNIT)]);
     let started = world.start_in_flight(alice, &payment, &[InputProof::Deposit(deposit_of(&coin))]).await;
     let paid = OutputId::of_output(payment.body.hash(), 0);
-    eventually("the payment is committed", || async {
-        let state = world.operator().coin(paid).await.ok()?.state;
-        matches!(state, CoinState::Committed | CoinState::Final).then_some(())
-    })
-    .await;
+    world
+        .until("the payment is committed", || async {
+            let state = world.operator().coin(paid).await.ok()?.state;
+            matches!(state, CoinState::Committed | CoinState::Final).then_some(())
+        })
+        .await;
     world.move_time_to(PERIODS.end_of_first_half(started.start)).await;
     world.close_in_flight(alice, &payment).await;
     assert_eq!(world.books().await.paid(bob, ETHER), 0, "it is bob's on the child chain");
@@ -147,11 +151,10 @@ async fn an_exit_that_nobody_used_gives_its_bond_back_and_can_be_opened_again() 
     let first = world.start_in_flight(alice, &payment, &proof).await;
     world.move_time_to(PERIODS.end_of_first_half(first.start)).await;
     world.try_piggyback(bob, &payment, &[Piece::Output(0)]).await.expect_err("the first half is over");
-    let before = world.balance(ETHER, alice.address()).await;
-    let closed = world.close_in_flight(alice, &payment).await;
-    let gas = U256::from(closed.gas_used) * U256::from(closed.gas_price_wei);
+    let before = world.ether_beside_gas(alice).await;
+    world.close_in_flight(alice, &payment).await;
     let bond = U256::from(world.deployment.bonds.in_flight_bond_wei);
-    assert_eq!(world.balance(ETHER, alice.address()).await + gas, before + bond);
+    assert_eq!(world.ether_beside_gas(alice).await, before + bond);
 
     let second = world.start_in_flight(alice, &payment, &proof).await;
     assert!(second.start > first.start && second.live_pieces.is_empty() && second.decision.is_none());
@@ -170,8 +173,8 @@ async fn an_exit_that_nobody_used_gives_its_bond_back_and_can_be_opened_again() 
     );
 }
 
-#[tokio::test]
-async fn a_payment_signed_again_with_a_better_fee_leaves_once() {
+/// Alice leaves with both payments that she signed; whichever is decided first is paid.
+async fn a_payment_signed_again_leaves_once(first_decided: usize) {
     let (world, mut cheat) = World::cheated().await;
     let People { alice, bob, operator, .. } = &world.people;
     let coin = world.deposit(alice, 10).await;
@@ -179,18 +182,29 @@ async fn a_payment_signed_again_with_a_better_fee_leaves_once() {
     cheat.commit(&[], Serving::Served).await;
     let outputs = |fee| vec![ether(bob, 6), ether(alice, 4 - fee), ether(operator, fee)];
     let payments = [1, 2].map(|fee| alice.sign(&world.domain(), &[coin], outputs(fee)));
+    let (first, second) = (&payments[first_decided], &payments[1 - first_decided]);
     let mut key = 0;
-    for payment in &payments {
+    for payment in [first, second] {
         let proof = [InputProof::Deposit(deposit_of(&coin))];
         key = world.start_in_flight(alice, payment, &proof).await.key.max(key);
         world.piggyback(alice, payment, &[Piece::Input(0), Piece::Output(1)]).await;
         world.piggyback(bob, payment, &[Piece::Output(0)]).await;
     }
     world.move_time_to(key).await;
-    let [first, second] = &payments;
     world.process_pieces(ETHER, &[first, second]).await;
     world.close_in_flight(alice, first).await;
     world.close_in_flight(alice, second).await;
     let books = world.books().await;
-    assert_eq!((books.paid(bob, ETHER), books.paid(alice, ETHER)), (6, 3), "through whichever is decided first");
+    let change = first.body.outputs()[1].amount;
+    assert_eq!((books.paid(bob, ETHER), books.paid(alice, ETHER)), (6, change), "through whichever is decided first");
+}
+
+#[tokio::test]
+async fn a_payment_signed_again_with_a_better_fee_leaves_as_it_was_signed_first() {
+    a_payment_signed_again_leaves_once(0).await;
+}
+
+#[tokio::test]
+async fn a_payment_signed_again_with_a_better_fee_leaves_as_it_was_signed_again() {
+    a_payment_signed_again_leaves_once(1).await;
 }

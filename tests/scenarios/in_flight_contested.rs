@@ -9,11 +9,10 @@ use plasmid_harness::anvil::{go_on_mining, mine_at, mine_blocks, reorganise, sto
 use plasmid_harness::cheat::{CheatingOperator, Serving, made};
 use plasmid_harness::in_flight::pieces;
 use plasmid_harness::people::{Coin, People, Person, Signed};
-use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether, eventually};
+use plasmid_harness::world::{ETHER_UNIT, FINALITY_DEPTH, PERIODS, World, deposit_of, ether, eventually};
 use plasmid_node::wire::Verdict;
 use plasmid_root_chain::calls::InputProof;
 use plasmid_root_chain::client::InFlightWord;
-use plasmid_root_chain::node::Landed;
 
 const AMOUNT: u128 = 5 * ETHER_UNIT;
 
@@ -34,18 +33,11 @@ fn theft(world: &World, coin: Coin) -> Signed {
     mallory.sign(&world.domain(), &[coin], vec![ether(mallory, AMOUNT)])
 }
 
-/// Mallory starts an exit of the theft and claims both sides; returns what that cost her in gas.
-async fn start_theft(world: &World, theft: &Signed, coin: &Coin) -> U256 {
-    let (mallory, bonds) = (&world.people.mallory, world.deployment.bonds);
-    let proofs = [InputProof::Deposit(deposit_of(coin))];
-    let start = world.root.start_in_flight_exit(&theft.shown(), &proofs, bonds.in_flight_bond_wei);
-    let started = world.send(mallory, &start).await;
-    let claimed = world.piggyback(mallory, theft, &[Piece::Input(0), Piece::Output(0)]).await;
-    gas(&started) + gas(&claimed)
-}
-
-fn gas(landed: &Landed) -> U256 {
-    U256::from(landed.gas_used) * U256::from(landed.gas_price_wei)
+/// Mallory starts an exit of the theft and claims both sides.
+async fn start_theft(world: &World, theft: &Signed, coin: &Coin) {
+    let mallory = &world.people.mallory;
+    world.start_in_flight(mallory, theft, &[InputProof::Deposit(deposit_of(coin))]).await;
+    world.piggyback(mallory, theft, &[Piece::Input(0), Piece::Output(0)]).await;
 }
 
 /// Whether the watcher has shown the payment in block 1, and that it spends the theft's input.
@@ -61,8 +53,8 @@ async fn a_double_spent_payment_pays_nothing_and_costs_its_starter_the_bonds() {
     let People { bob, mallory, .. } = &world.people;
     let (coin, payment) = mallory_pays(&world, &mut cheat, bob).await;
     let theft = theft(&world, coin);
-    let before = world.balance(ETHER, mallory.address()).await;
-    let gas = start_theft(&world, &theft, &coin).await;
+    let before = world.ether_beside_gas(mallory).await;
+    start_theft(&world, &theft, &coin).await;
     let word = world.until_in_flight(&theft, "the payment is shown", |word| is_answered(&world, word)).await;
     world.move_time_to(word.key).await;
     let events = world.process_pieces(ETHER, &[&theft]).await;
@@ -75,7 +67,7 @@ async fn a_double_spent_payment_pays_nothing_and_costs_its_starter_the_bonds() {
     let bonds = world.deployment.bonds;
     let bounty = bonds.piece_bounty_wei + bonds.piece_bounty_per_input_wei;
     let lost = bonds.in_flight_bond_wei + bonds.of_pieces(1, 1).expect("few wei") + bounty;
-    assert_eq!(world.balance(ETHER, mallory.address()).await + gas + U256::from(lost), before);
+    assert_eq!(world.ether_beside_gas(mallory).await + U256::from(lost), before);
 
     bob_leaves(&world, &cheat, &payment).await;
     let books = world.books().await;
@@ -93,6 +85,7 @@ async fn bob_leaves(world: &World, cheat: &CheatingOperator, payment: &Signed) {
 #[tokio::test]
 async fn a_double_spent_payment_is_answered_by_a_watcher_killed_in_the_middle_and_across_a_reorganisation() {
     let (mut world, mut cheat) = World::cheated().await;
+    world.leave_alone();
     let People { bob, mallory, .. } = People::new();
     let (coin, payment) = mallory_pays(&world, &mut cheat, &bob).await;
     let theft = theft(&world, coin);
@@ -135,6 +128,8 @@ async fn a_wrong_competitor_in_the_last_second_of_the_first_half_is_answered_in_
     let in_the_last_second = async {
         eventually("the challenge waits for a block", async || (waiting(rpc).await > 0).then_some(())).await;
         mine_at(rpc, end - 1).await;
+        // It cannot come again: no reorganisation takes it back.
+        mine_blocks(rpc, FINALITY_DEPTH).await;
         go_on_mining(rpc).await;
     };
     let challenge = world.challenge_not_canonical(mallory, &payment, 0, &second, None);

@@ -4,7 +4,7 @@ use plasmid_exit_game::exit::in_flight::{OldestPlace, Piece};
 use plasmid_exit_game::output::ETHER;
 use plasmid_harness::cheat::{Serving, made};
 use plasmid_harness::people::People;
-use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether, eventually};
+use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether};
 use plasmid_node::wire::Verdict;
 use plasmid_root_chain::calls::InputProof;
 
@@ -25,7 +25,7 @@ async fn a_competitor_slipped_in_after_the_freeze_takes_nothing_and_guarded_owne
     let bad = cheat.commit(std::slice::from_ref(&second), Serving::Served).await;
     assert_eq!(world.verdict(bad).await, Verdict::Invalid);
     world.move_time(PERIODS.minimum_exit_period / 2).await;
-    let exit = world.until_exiting(&alices).await;
+    let exit = world.until_exiting(alices.id).await;
 
     world.move_time_to(started.key).await;
     let word = world.until_in_flight(&payment, "nobody has shown the late spend", |_| true).await;
@@ -33,7 +33,7 @@ async fn a_competitor_slipped_in_after_the_freeze_takes_nothing_and_guarded_owne
     world.process_pieces(ETHER, &[&payment]).await;
     world.close_in_flight(&processor, &payment).await;
     world.move_time_to(exit.key).await;
-    eventually("alice is paid", async || (world.root.coin(alices.id).await.ok()?.state > 1).then_some(())).await;
+    world.until("alice is paid", async || (world.root.coin(alices.id).await.ok()?.state > 1).then_some(())).await;
     let books = world.books().await;
     assert_eq!(books.paid(&alice, ETHER), 10 * ETHER_UNIT);
     assert_eq!((books.paid(&bob, ETHER), books.paid(&mallory, ETHER)), (ETHER_UNIT, 0));
@@ -69,14 +69,12 @@ async fn a_spend_of_an_exiting_coin_after_its_freeze_ends_the_exit_and_so_the_fa
     world.move_time_to(PERIODS.freeze_of_standard_exit(exit.key) + 1).await;
     let payment = mallory.sign(&world.domain(), &[coin], vec![ether(bob, ETHER_UNIT)]);
     let late = cheat.commit(std::slice::from_ref(&payment), Serving::Served).await;
-    eventually("the exit is challenged", async || {
-        world.root.coin(coin.id).await.ok()?.record_hash.is_zero().then_some(())
-    })
-    .await;
-    eventually("the block is valid", async || {
-        (world.watcher().block(late).await.ok()?.verdict == Verdict::Valid).then_some(())
-    })
-    .await;
+    world.until_challenged(&coin).await;
+    world
+        .until("the block is valid", async || {
+            (world.watcher().block(late).await.ok()?.verdict == Verdict::Valid).then_some(())
+        })
+        .await;
     let exit = world.start_exit_by(bob, &payment, 0, &cheat.inclusion(late, 0)).await;
     world.move_time_to(exit.key).await;
     world.process(ETHER, &[exit]).await;
@@ -99,14 +97,43 @@ async fn a_spend_of_a_piggybacked_output_after_its_freeze_ends_the_piece_and_so_
     let payment = mallory.sign(&world.domain(), &made(place, &first.placed()), vec![ether(bob, ETHER_UNIT)]);
     let late = cheat.commit(std::slice::from_ref(&payment), Serving::Served).await;
     world.until_in_flight(&first, "the piece is taken", |word| word.live_pieces.is_empty()).await;
-    eventually("the block is valid", async || {
-        (world.watcher().block(late).await.ok()?.verdict == Verdict::Valid).then_some(())
-    })
-    .await;
+    world
+        .until("the block is valid", async || {
+            (world.watcher().block(late).await.ok()?.verdict == Verdict::Valid).then_some(())
+        })
+        .await;
     world.close_in_flight(processor, &first).await;
     let exit = world.start_exit_by(bob, &payment, 0, &cheat.inclusion(late, 0)).await;
     world.move_time_to(exit.key).await;
     world.process(ETHER, &[exit]).await;
     let books = world.books().await;
     assert_eq!((books.paid(bob, ETHER), books.paid(mallory, ETHER)), (ETHER_UNIT, 0));
+}
+
+#[tokio::test]
+async fn a_coin_that_has_left_in_flight_is_frozen_for_ever() {
+    let People { alice, bob, mallory, .. } = People::new();
+    let (world, mut cheat) = World::cheated_guarding(std::slice::from_ref(&alice)).await;
+    let alices = world.deposit(&alice, 10 * ETHER_UNIT).await;
+    let mallorys = world.deposit(&mallory, ETHER_UNIT).await;
+    cheat.cover(&[deposit_of(&alices), deposit_of(&mallorys)]);
+    cheat.commit(&[], Serving::Served).await;
+    let payment = mallory.sign(&world.domain(), &[mallorys], vec![ether(&bob, ETHER_UNIT)]);
+    let started = world.start_in_flight(&bob, &payment, &[InputProof::Deposit(deposit_of(&mallorys))]).await;
+    world.piggyback(&bob, &payment, &[Piece::Output(0)]).await;
+    world.move_time_to(started.key).await;
+    world.process_pieces(ETHER, &[&payment]).await;
+    world.close_in_flight(&bob, &payment).await;
+    world.move_time(3 * PERIODS.minimum_exit_period).await;
+
+    let second = mallory.sign(&world.domain(), &[mallorys], vec![ether(&mallory, ETHER_UNIT)]);
+    let bad = cheat.commit(std::slice::from_ref(&second), Serving::Served).await;
+    assert_eq!(world.verdict(bad).await, Verdict::Invalid);
+    world.move_time(PERIODS.minimum_exit_period / 2).await;
+    let exit = world.until_exiting(alices.id).await;
+    world.move_time_to(exit.key).await;
+    world.until("alice is paid", async || (world.root.coin(alices.id).await.ok()?.state > 1).then_some(())).await;
+    let books = world.books().await;
+    assert_eq!((books.paid(&alice, ETHER), books.paid(&bob, ETHER)), (10 * ETHER_UNIT, ETHER_UNIT));
+    assert_eq!(books.paid(&mallory, ETHER), 0);
 }

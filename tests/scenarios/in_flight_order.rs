@@ -5,7 +5,7 @@ use plasmid_exit_game::exit::in_flight::Piece;
 use plasmid_exit_game::output::ETHER;
 use plasmid_harness::cheat::{Serving, made};
 use plasmid_harness::people::People;
-use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether, eventually};
+use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether};
 use plasmid_node::wire::Verdict;
 use plasmid_root_chain::calls::InputProof;
 
@@ -92,10 +92,7 @@ async fn a_coin_leaves_by_both_ways(is_standard_first: bool) {
     if !is_standard_first {
         world.start_exit(mallory, &coin).await;
     }
-    eventually("the standard exit is challenged", async || {
-        world.root.coin(coin.id).await.ok()?.record_hash.is_zero().then_some(())
-    })
-    .await;
+    world.until_challenged(&coin).await;
     world.move_time_to(started.key).await;
     world.process_pieces(ETHER, &[&payment]).await;
     world.close_in_flight(mallory, &payment).await;

@@ -7,5 +7,6 @@ mod in_flight;
 mod in_flight_contested;
 mod in_flight_frozen;
 mod in_flight_order;
+mod in_flight_unanswered;
 mod payments;
 mod round_trip;
