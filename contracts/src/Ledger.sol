@@ -8,6 +8,7 @@ import {Commitments} from "./libraries/Commitments.sol";
 import {TransactionCodec} from "./libraries/TransactionCodec.sol";
 import {Transfers} from "./libraries/Transfers.sol";
 import {DEPOSITED_COIN} from "./types/CoinState.sol";
+import {Halt} from "./types/Halt.sol";
 import {ETHER_OWED_LIMIT, Head} from "./types/Head.sol";
 
 /// @title Deposits, blocks and credits
@@ -63,7 +64,7 @@ abstract contract Ledger is IRootChain, RootChainBase {
     /// Makes the coin of a deposit that has been counted in what its asset owes: ether's in `h`, the head to write.
     function _recordDeposit(Head h, address owner, address asset, uint256 amount) private returns (uint64 nonce) {
         nonce = h.nextNonce();
-        require(!h.isStopped(), ChainStopped(_halt.haltedFrom(), _halt.closedAt()));
+        if (h.isStopped()) _requireRunning();
         require(owner != address(0), ZeroAddress());
         require(amount != 0 && amount <= type(uint128).max, AmountOutOfRange(amount));
         // The last nonce stays free, so that the number of deposits fits into 40 bits as well.
@@ -87,8 +88,11 @@ abstract contract Ledger is IRootChain, RootChainBase {
         uint64 notAfter
     ) external locked {
         Head h = _head;
-        require(msg.sender == OPERATOR, NotOperator(msg.sender));
-        require(!h.isStopped(), ChainStopped(_halt.haltedFrom(), _halt.closedAt()));
+        require(msg.sender == _operatorOfNextBlock(), NotOperator(msg.sender));
+        if (h.isStopped()) {
+            _requireRunning();
+            revert BondShort(_operatorBond.faultPart, _operatorBond.receiptPart);
+        }
         require(number == h.nextNumber() && number < BLOCK_NUMBER_LIMIT, WrongBlockNumber(number, h.nextNumber()));
         require(txCount <= TX_COUNT_MAX && (txCount == 0) == (txRoot == 0), WrongTxCount(txCount, txRoot));
         require(
@@ -116,5 +120,11 @@ abstract contract Ledger is IRootChain, RootChainBase {
         _claimable[msg.sender][asset] = 0;
         emit Claimed(msg.sender, asset, to, amount);
         require(Transfers.sendWithAllGas(asset, to, amount), ClaimFailed(asset, to, amount));
+    }
+
+    /// Refuses what a chain that is halted or closed takes no more. §3, §8.
+    function _requireRunning() private view {
+        Halt halt = _halt;
+        require(Halt.unwrap(halt) == 0, ChainStopped(halt.haltedFrom(), halt.closedAt()));
     }
 }

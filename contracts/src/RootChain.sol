@@ -5,7 +5,9 @@ import {ExitProcessing} from "./ExitProcessing.sol";
 import {Ledger} from "./Ledger.sol";
 import {RootChainBase} from "./RootChainBase.sol";
 import {StandardExits} from "./StandardExits.sol";
+import {IFaults} from "./interfaces/IFaults.sol";
 import {IInFlightExits} from "./interfaces/IInFlightExits.sol";
+import {IOperations} from "./interfaces/IOperations.sol";
 import {IRootChain} from "./interfaces/IRootChain.sol";
 import {ExitTiming} from "./libraries/ExitTiming.sol";
 import {KeyList} from "./libraries/KeyList.sol";
@@ -30,23 +32,37 @@ import {PieceSet} from "./types/PieceSet.sol";
 ///
 /// What it does seldom is code of its own, a facet, which runs on this contract's storage: one contract would pass the
 /// root chain's limit on code.
-contract RootChain is IInFlightExits, Ledger, StandardExits, ExitProcessing {
+contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExits, ExitProcessing {
     using KeyList for KeyList.List;
 
     // ------------------------------------------------------------ immutables
 
     /// The root block from which on its events are found.
     uint64 private immutable DEPLOYMENT_BLOCK;
-    /// The facet `InFlightExits`, deployed with the same parameters.
+    /// The facets of these names, deployed with the same parameters.
     address private immutable IN_FLIGHT_EXITS;
+    address private immutable FAULTS;
+    address private immutable OPERATIONS;
 
     // ----------------------------------------------------------- constructor
 
-    constructor(Parameters memory parameters, address inFlightExits) RootChainBase(parameters) {
-        require(inFlightExits.code.length != 0, InvalidParameters());
+    /// The value sent is the operator's bond: one slash for its part for faults, the rest for broken receipts. §3.
+    constructor(Parameters memory parameters, Facets memory facets) payable RootChainBase(parameters) {
+        require(
+            facets.inFlightExits.code.length != 0 && facets.faults.code.length != 0
+                && facets.operations.code.length != 0 && msg.value <= type(uint128).max
+                && msg.value >= FAULT_SLASH + RECEIPT_SLASH,
+            InvalidParameters()
+        );
         DEPLOYMENT_BLOCK = uint64(block.number);
-        IN_FLIGHT_EXITS = inFlightExits;
+        IN_FLIGHT_EXITS = facets.inFlightExits;
+        FAULTS = facets.faults;
+        OPERATIONS = facets.operations;
         _head = newHead(block.timestamp);
+        _operatorKey.account = parameters.operator;
+        uint128 receiptPart = uint128(msg.value - FAULT_SLASH);
+        _operatorBond = OperatorBond({faultPart: parameters.faultSlash, receiptPart: receiptPart});
+        emit BondFunded(msg.sender, parameters.faultSlash, receiptPart);
     }
 
     // -------------------------------------------------------- in-flight exits
@@ -86,6 +102,107 @@ contract RootChain is IInFlightExits, Ledger, StandardExits, ExitProcessing {
     /// @inheritdoc IInFlightExits
     function closeInFlightExit(bytes32, bytes calldata) external {
         _delegate(IN_FLIGHT_EXITS);
+    }
+
+    // ---------------------------------------------------------------- faults
+
+    /// @inheritdoc IFaults
+    function announceFault(bytes32) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultNotCanonical(bytes calldata, bytes calldata, InclusionProof calldata) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultNotBefore(bytes calldata, bytes calldata, InclusionProof calldata, uint8) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultNotMade(bytes calldata, bytes calldata, InclusionProof calldata, uint8, Origin calldata)
+        external
+    {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultNotDeposited(bytes calldata, bytes calldata, InclusionProof calldata, uint8, Creation calldata)
+        external
+    {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultNotSigned(bytes calldata, bytes calldata, InclusionProof calldata, uint8, Creation calldata)
+        external
+    {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultUnbalanced(bytes calldata, InclusionProof calldata, Creation[] calldata) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultDoubleSpend(
+        bytes calldata,
+        InclusionProof calldata,
+        bytes calldata,
+        InclusionProof calldata,
+        bytes32
+    ) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultSettled(bytes calldata, InclusionProof calldata, uint8) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultExiting(bytes calldata, InclusionProof calldata, uint8, ExitRecord calldata) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveFaultExitingInFlight(bytes calldata, InclusionProof calldata, uint8, bytes calldata, uint8) external {
+        _delegate(FAULTS);
+    }
+
+    /// @inheritdoc IFaults
+    function proveBrokenReceipt(Receipt calldata, bytes calldata, Header calldata, BrokenPromise calldata) external {
+        _delegate(FAULTS);
+    }
+
+    // ------------------------------------------------------------- operations
+
+    /// @inheritdoc IOperations
+    function fundBond(uint128, uint128) external payable {
+        _delegate(OPERATIONS);
+    }
+
+    /// @inheritdoc IOperations
+    function withdrawBond(address) external {
+        _delegate(OPERATIONS);
+    }
+
+    /// @inheritdoc IOperations
+    function proposeOperator(address) external {
+        _delegate(OPERATIONS);
+    }
+
+    /// @inheritdoc IOperations
+    function acceptOperator(uint64) external {
+        _delegate(OPERATIONS);
+    }
+
+    /// @inheritdoc IOperations
+    function closeChain() external {
+        _delegate(OPERATIONS);
     }
 
     // ----------------------------------------------------------------- views
@@ -154,8 +271,33 @@ contract RootChain is IInFlightExits, Ledger, StandardExits, ExitProcessing {
     }
 
     /// @inheritdoc IRootChain
-    function operatorOf(uint64) external view returns (address operator) {
-        return OPERATOR;
+    function operatorOf(uint64 number) external view returns (address operator) {
+        return _operatorOf(number);
+    }
+
+    /// @inheritdoc IRootChain
+    function proposedOperator() external view returns (address next) {
+        return _operatorKey.nextFirstBlock == 0 ? _nextOperator : address(0);
+    }
+
+    /// @inheritdoc IRootChain
+    function operatorBond() external view returns (uint128 faultPart, uint128 receiptPart) {
+        return (_operatorBond.faultPart, _operatorBond.receiptPart);
+    }
+
+    /// @inheritdoc IRootChain
+    function announcements(bytes32 announcement) external view returns (uint64 rootBlock) {
+        return _announcements[announcement];
+    }
+
+    /// @inheritdoc IRootChain
+    function convictions(uint64 number) external view returns (uint64 rootBlock, uint128 reward) {
+        return (_convictions[number].rootBlock, _convictions[number].reward);
+    }
+
+    /// @inheritdoc IRootChain
+    function slashedReceipts(uint64 number) external view returns (uint64 rootBlock, uint128 reward) {
+        return (_slashedReceipts[number].rootBlock, _slashedReceipts[number].reward);
     }
 
     /// @inheritdoc IRootChain
@@ -183,7 +325,9 @@ contract RootChain is IInFlightExits, Ledger, StandardExits, ExitProcessing {
             pieceBond: uint128(PIECE_BOND),
             pieceBondPerInput: uint128(PIECE_BOND_PER_INPUT),
             pieceBounty: uint128(PIECE_BOUNTY),
-            pieceBountyPerInput: uint128(PIECE_BOUNTY_PER_INPUT)
+            pieceBountyPerInput: uint128(PIECE_BOUNTY_PER_INPUT),
+            faultSlash: uint128(FAULT_SLASH),
+            receiptSlash: uint128(RECEIPT_SLASH)
         });
     }
 

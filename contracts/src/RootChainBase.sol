@@ -33,8 +33,9 @@ abstract contract RootChainBase {
     /// The parts of them that go to whoever processes the piece.
     uint256 internal immutable PIECE_BOUNTY;
     uint256 internal immutable PIECE_BOUNTY_PER_INPUT;
-    /// Commits every block.
-    address internal immutable OPERATOR;
+    /// What a conviction, and a broken receipt, takes of the operator's bond: each part's minimum.
+    uint256 internal immutable FAULT_SLASH;
+    uint256 internal immutable RECEIPT_SLASH;
 
     // --------------------------------------------------------------- storage
 
@@ -54,6 +55,28 @@ abstract contract RootChainBase {
         bytes32 dataHash;
     }
 
+    /// The operator's key, and which blocks are its. §2.
+    struct OperatorKey {
+        address account;
+        uint40 firstBlock;
+        /// The first block that is the next key's, zero if none is accepted.
+        uint40 nextFirstBlock;
+    }
+
+    /// The operator's bond: what faults take, and what broken receipts take. §3.
+    struct OperatorBond {
+        uint128 faultPart;
+        uint128 receiptPart;
+    }
+
+    /// When a block was convicted, or a receipt for it slashed; all zero if never. §3.
+    struct Conviction {
+        /// Number of the root block.
+        uint64 rootBlock;
+        /// What waits for whoever announced the evidence.
+        uint128 reward;
+    }
+
     Head internal _head;
     Halt internal _halt;
     /// Header commitments. §1.9.
@@ -65,6 +88,17 @@ abstract contract RootChainBase {
     mapping(address asset => KeyList.List) internal _exitKeys;
     mapping(address account => mapping(address asset => uint256 amount)) internal _claimable;
     mapping(bytes32 txHash => OpenExit) internal _inFlightExits;
+    /// The key of the last block, unless its next key's first block is the next one.
+    OperatorKey internal _operatorKey;
+    /// Who comes after it: proposed, and accepted once the key names the first block.
+    address internal _nextOperator;
+    /// The keys before, oldest first.
+    OperatorKey[] internal _formerKeys;
+    OperatorBond internal _operatorBond;
+    /// The root block of each first announcement. §3.
+    mapping(bytes32 announcement => uint64 rootBlock) internal _announcements;
+    mapping(uint64 number => Conviction) internal _convictions;
+    mapping(uint64 number => Conviction) internal _slashedReceipts;
 
     bool private transient _isLocked;
 
@@ -86,7 +120,6 @@ abstract contract RootChainBase {
                 && parameters.pieceBountyPerInput <= parameters.pieceBondPerInput,
             IRootChain.InvalidParameters()
         );
-        OPERATOR = parameters.operator;
         MINIMUM_EXIT_PERIOD = parameters.minimumExitPeriod;
         SUNSET = parameters.sunset;
         EXIT_BOND = parameters.exitBond;
@@ -96,9 +129,44 @@ abstract contract RootChainBase {
         PIECE_BOND_PER_INPUT = parameters.pieceBondPerInput;
         PIECE_BOUNTY = parameters.pieceBounty;
         PIECE_BOUNTY_PER_INPUT = parameters.pieceBountyPerInput;
+        FAULT_SLASH = parameters.faultSlash;
+        RECEIPT_SLASH = parameters.receiptSlash;
     }
 
     // ------------------------------------------------------------- internals
+
+    /// Returns whose key is the operator's for a block. §2.
+    function _operatorOf(uint64 number) internal view returns (address) {
+        OperatorKey memory key = _operatorKey;
+        if (key.nextFirstBlock != 0 && number >= key.nextFirstBlock) return _nextOperator;
+        for (uint256 i = _formerKeys.length; number < key.firstBlock && i > 0; --i) {
+            key = _formerKeys[i - 1];
+        }
+        return key.account;
+    }
+
+    /// Returns whose key is the operator's for the next block, and lets the next key's time begin. §2.
+    function _operatorOfNextBlock() internal returns (address) {
+        OperatorKey memory key = _operatorKey;
+        if (key.nextFirstBlock != 0 && _head.nextNumber() >= key.nextFirstBlock) {
+            _formerKeys.push(key);
+            key = OperatorKey({account: _nextOperator, firstBlock: key.nextFirstBlock, nextFirstBlock: 0});
+            _operatorKey = key;
+            _nextOperator = address(0);
+        }
+        return key.account;
+    }
+
+    /// Says in the head whether blocks are refused: the chain is halted or closed, or a part of the bond too small. §3.
+    function _updateStopped() internal {
+        bool isEnded = Halt.unwrap(_halt) != 0;
+        _head = _head.withStopped(isEnded || _isBondShort());
+    }
+
+    function _isBondShort() internal view returns (bool) {
+        OperatorBond memory bond = _operatorBond;
+        return bond.faultPart < FAULT_SLASH || bond.receiptPart < RECEIPT_SLASH;
+    }
 
     /// Returns the first void block, or a number above all blocks. §3.
     function _firstVoidBlock() internal view returns (uint64) {
@@ -127,16 +195,9 @@ abstract contract RootChainBase {
         pure
         returns (Position)
     {
-        IRootChain.Header calldata header = proof.header;
         uint32 txIndex = proof.txIndex;
-        uint32 txCount = header.txCount;
         bytes32 leaf = TransactionTree.leaf(txHash, proof.witnessHash);
-        bytes32[] calldata path = proof.path;
-        require(
-            txIndex < txCount && path.length == TransactionTree.depth(txCount)
-                && TransactionTree.root(leaf, txIndex, path) == header.txRoot,
-            IRootChain.NotIncluded(number, txIndex)
-        );
+        require(TransactionTree.holds(proof.header, txIndex, leaf, proof.path), IRootChain.NotIncluded(number, txIndex));
         return outputPosition(number, txIndex, 0);
     }
 

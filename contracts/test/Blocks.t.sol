@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
-import {RootChainTest} from "./RootChainTest.sol";
+import {FAULT_SLASH, OPERATOR_BOND, RECEIPT_SLASH, RootChainTest} from "./RootChainTest.sol";
 import {vm} from "./Vm.sol";
 
 /// @title §2: deployment and blocks
@@ -45,9 +45,23 @@ contract BlocksTest is RootChainTest {
         _expectDeploymentRefused(parameters);
     }
 
-    function test_constructor_revertsIfTheFacetHasNoCode() public {
+    function test_constructor_revertsIfAFacetHasNoCode() public {
+        IRootChain.Facets memory facets =
+            IRootChain.Facets({inFlightExits: address(token), faults: address(token), operations: address(0xfacade)});
         vm.expectRevert();
-        vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(_parameters(), address(0xfacade)));
+        vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(_parameters(), facets), OPERATOR_BOND);
+    }
+
+    function test_constructor_revertsIfTheBondIsShort() public {
+        vm.expectRevert();
+        this.deployWithBond(FAULT_SLASH + RECEIPT_SLASH - 1);
+        this.deployWithBond(FAULT_SLASH + RECEIPT_SLASH);
+    }
+
+    function deployWithBond(uint256 bond) external {
+        IRootChain.Facets memory facets =
+            IRootChain.Facets({inFlightExits: address(token), faults: address(token), operations: address(token)});
+        vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(_parameters(), facets), bond);
     }
 
     function test_constructor_startsTheChain() public {

@@ -75,7 +75,7 @@ contract DepositsTest is RootChainTest {
 
         vm.assertEq(nonce, 0, "nonce");
         vm.assertEq(alice.balance, balance - 3 ether, "alice");
-        vm.assertEq(address(rootChain).balance, 3 ether, "vault");
+        vm.assertEq(_vault(), 3 ether, "vault");
         _assertOwed(ETHER, 3 ether);
         _assertCoin(_depositId(0, bob, ETHER, 3 ether), 0, false, 1);
         vm.assertEq(rootChain.head().nextNonce, 1, "next nonce");

@@ -41,7 +41,7 @@ contract InFlightDecisionsTest is InFlightTest {
         vm.assertEq(bob.balance, balances[0] + 1 ether + _pieceBack(flight), "bob");
         vm.assertEq(alice.balance, balances[1] + 2 ether + _pieceBack(flight), "alice");
         vm.assertEq(processor.balance, 2 * _pieceBounty(flight), "processor");
-        vm.assertEq(address(rootChain).balance, IN_FLIGHT_BOND, "vault");
+        vm.assertEq(_vault(), IN_FLIGHT_BOND, "vault");
         _assertOwed(ETHER, 0);
         _assertOpen(flight, NO_PIECES, Decision.Canonical);
         _assertCoin(flight.coins[0].id, 0, false, uint64(flight.start + F));
@@ -49,7 +49,7 @@ contract InFlightDecisionsTest is InFlightTest {
         _assertCoin(ids[1], 0, false, uint64(flight.key - MEP / 2 + F));
 
         _closeFlight(flight);
-        vm.assertEq(address(rootChain).balance, 0, "every bond is back");
+        vm.assertEq(_vault(), 0, "every bond is back");
     }
 
     function test_inputsOfACanonicalExitGetTheirBondAlone() public {
@@ -96,7 +96,7 @@ contract InFlightDecisionsTest is InFlightTest {
         _assertCoin(id, 0, false, uint64(flight.start + F));
         _assertCoin(_outputId(flight.transaction.body, 0), 0, false, 0);
         _closeFlight(flight);
-        vm.assertEq(address(rootChain).balance, 0, "every bond is back");
+        vm.assertEq(_vault(), 0, "every bond is back");
     }
 
     function test_exitAnsweredFromABlockThatBecomesVoidIsNonCanonical() public {
@@ -113,7 +113,7 @@ contract InFlightDecisionsTest is InFlightTest {
         uint256 balance = carol.balance;
         _closeFlight(flight);
         vm.assertEq(carol.balance, balance + IN_FLIGHT_BOND, "the starter");
-        vm.assertEq(address(rootChain).balance, 0, "every bond is back");
+        vm.assertEq(_vault(), 0, "every bond is back");
     }
 
     /// A competitor whose block becomes void counts as one that is not included.
@@ -197,7 +197,7 @@ contract InFlightDecisionsTest is InFlightTest {
         _assertCoin(exited.id, 0, false, record.key - MEP / 2);
         _assertOpen(flight, NO_PIECES, Decision.NonCanonical);
         _closeFlight(flight);
-        vm.assertEq(address(rootChain).balance, 0, "vault");
+        vm.assertEq(_vault(), 0, "vault");
     }
 
     /// The in-flight exit is decided first: the standard exit of its input gives back its bond at its turn.
@@ -270,7 +270,7 @@ contract InFlightDecisionsTest is InFlightTest {
         _assertOpen(second, NO_PIECES, Decision.NonCanonical);
         _closeFlight(first);
         _closeFlight(second);
-        vm.assertEq(address(rootChain).balance, 0, "vault");
+        vm.assertEq(_vault(), 0, "vault");
     }
 
     /// A payment signed again with a better fee, neither seen in a block: its payer leaves through either.
@@ -296,7 +296,7 @@ contract InFlightDecisionsTest is InFlightTest {
         vm.assertEq(alice.balance, balance + 3 ether + 2 * _pieceBack(first), "alice, once");
         _closeFlight(first);
         _closeFlight(second);
-        vm.assertEq(address(rootChain).balance, 0, "vault");
+        vm.assertEq(_vault(), 0, "vault");
     }
 
     /// Closed and opened again, a canonical exit's inputs are settled: nothing leaves twice.

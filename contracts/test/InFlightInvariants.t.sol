@@ -61,7 +61,9 @@ contract InFlightInvariantsTest {
     /// To the wei: every bond that is held has an exit, a piece or a challenge that is open.
     function invariant_inFlight_vaultHoldsWhatItOwesCreditsAndBonds() public view {
         (uint256 owed,) = _rootChain.assetOf(address(0));
-        vm.assertEq(address(_rootChain).balance, owed + _credits(address(0)) + _moves.heldBonds(), "ether");
+        vm.assertEq(
+            address(_rootChain).balance, _operatorBond() + owed + _credits(address(0)) + _moves.heldBonds(), "ether"
+        );
         (owed,) = _rootChain.assetOf(_token);
         vm.assertEq(IToken(_token).balanceOf(address(_rootChain)), owed + _credits(_token), "tokens");
     }
@@ -128,6 +130,11 @@ contract InFlightInvariantsTest {
             counted += keys[i].count;
         }
         vm.assertEq(counted, _moves.pendingOf(asset), "every exit and piece has its key");
+    }
+
+    function _operatorBond() private view returns (uint256) {
+        (uint128 faultPart, uint128 receiptPart) = _rootChain.operatorBond();
+        return uint256(faultPart) + receiptPart;
     }
 
     function _credits(address asset) private view returns (uint256 sum) {

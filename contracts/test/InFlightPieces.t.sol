@@ -124,13 +124,13 @@ contract InFlightPiecesTest is InFlightTest {
         _advanceTo(flight.start + HALF - 1);
         PieceSet pieces = _pieces(_input(0), _output(1));
         uint256 balance = alice.balance;
-        uint256 vault = address(rootChain).balance;
+        uint256 vault = _vault();
         vm.expectEmit(address(rootChain));
         emit IInFlightExits.Piggybacked(flight.transaction.txHash, alice, ETHER, pieces);
         _piggyback(alice, flight, pieces);
 
         vm.assertEq(alice.balance, balance - 2 * _pieceBond(flight), "alice");
-        vm.assertEq(address(rootChain).balance, vault + 2 * _pieceBond(flight), "vault");
+        vm.assertEq(_vault(), vault + 2 * _pieceBond(flight), "vault");
         _assertOpen(flight, pieces, Decision.None);
         _assertOneKey(ETHER, flight.key, 2);
     }
@@ -255,14 +255,14 @@ contract InFlightPiecesTest is InFlightTest {
         // Until it is paid, also after the first half.
         _advanceTo(flight.key);
         uint256 balance = carol.balance;
-        uint256 vault = address(rootChain).balance;
+        uint256 vault = _vault();
         vm.expectEmit(address(rootChain));
         emit IInFlightExits.PieceChallenged(
             flight.transaction.txHash, carol, 0, _placeOf(spend.inclusion), spend.body, spend.signature
         );
         _challengePiece(carol, flight, 0, spend);
         vm.assertEq(carol.balance, balance + _pieceBond(flight), "carol has the whole bond");
-        vm.assertEq(address(rootChain).balance, vault - _pieceBond(flight), "vault");
+        vm.assertEq(_vault(), vault - _pieceBond(flight), "vault");
         _assertOpen(flight, NO_PIECES, Decision.None);
         _assertOneKey(ETHER, flight.key, 0);
     }

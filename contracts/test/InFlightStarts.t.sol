@@ -167,7 +167,7 @@ contract InFlightStartsTest is InFlightTest {
         (Coin[] memory coins, Signed memory transaction) = _simple();
         Flight memory flight = _flight(carol, coins, transaction);
         uint256 balance = carol.balance;
-        uint256 vault = address(rootChain).balance;
+        uint256 vault = _vault();
         vm.expectEmit(address(rootChain));
         emit IInFlightExits.InFlightExitStarted(
             transaction.txHash, carol, alice, _now(), flight.key, flight.data, transaction.body, transaction.signature
@@ -175,7 +175,7 @@ contract InFlightStartsTest is InFlightTest {
         _startInFlight(carol, coins, transaction);
 
         vm.assertEq(carol.balance, balance - IN_FLIGHT_BOND, "carol");
-        vm.assertEq(address(rootChain).balance, vault + IN_FLIGHT_BOND, "vault");
+        vm.assertEq(_vault(), vault + IN_FLIGHT_BOND, "vault");
         _assertOpen(flight, NO_PIECES, Decision.None);
         _assertPlace(flight, PlaceHolder.Nobody, Position.wrap(0), address(0));
         _assertCoin(coins[0].id, 0, false, 0);
@@ -375,11 +375,11 @@ contract InFlightStartsTest is InFlightTest {
         (Flight memory flight, Coin memory older) = _squatted();
         _piggyback(bob, flight, _output(0));
         _challengeCanonicity(alice, flight, 0, _notIncluded(_spendOf(ALICE_KEY, older, carol)));
-        uint256 vault = address(rootChain).balance;
+        uint256 vault = _vault();
         flight = _improve(flight, older);
         _assertOpen(flight, _output(0), Decision.None);
         _assertPlace(flight, PlaceHolder.Competitor, NOT_INCLUDED, alice);
-        vm.assertEq(address(rootChain).balance, vault, "vault");
+        vm.assertEq(_vault(), vault, "vault");
     }
 
     /// What was void by its young copy is not by the older one.

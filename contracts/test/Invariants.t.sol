@@ -213,7 +213,7 @@ contract InvariantsTest {
         (uint256 owed,) = _rootChain.assetOf(address(0));
         vm.assertEq(
             address(_rootChain).balance,
-            owed + _credits(address(0)) + _moves.pending().length * uint256(bonds.exitBond),
+            _operatorBond() + owed + _credits(address(0)) + _moves.pending().length * uint256(bonds.exitBond),
             "ether"
         );
         (owed,) = _rootChain.assetOf(_token);
@@ -258,6 +258,11 @@ contract InvariantsTest {
             if (pending[j].asset == asset) --counted;
         }
         vm.assertEq(counted, 0, "every pending exit has its key");
+    }
+
+    function _operatorBond() private view returns (uint256) {
+        (uint128 faultPart, uint128 receiptPart) = _rootChain.operatorBond();
+        return uint256(faultPart) + receiptPart;
     }
 
     function _credits(address asset) private view returns (uint256 sum) {

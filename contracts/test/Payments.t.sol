@@ -127,7 +127,7 @@ contract PaymentsTest is RootChainTest {
 
         vm.assertEq(address(receiver).balance, 0, "receiver");
         vm.assertEq(rootChain.claimable(address(receiver), ETHER), 1 ether + BACK, "credit");
-        vm.assertEq(address(rootChain).balance, 1 ether + BACK, "vault");
+        vm.assertEq(_vault(), 1 ether + BACK, "vault");
         _assertOwed(ETHER, 0);
         _assertCoin(record.outputId, 0, false, record.key - MEP / 2);
     }

@@ -30,7 +30,7 @@ contract ProcessingTest is RootChainTest {
 
         vm.assertEq(alice.balance, balance + 1 ether + BACK, "alice");
         vm.assertEq(processor.balance, BOUNTY, "processor");
-        vm.assertEq(address(rootChain).balance, 0, "vault");
+        vm.assertEq(_vault(), 0, "vault");
         _assertCoin(record.outputId, 0, false, record.key - MEP / 2);
         _assertOwed(ETHER, 0);
         vm.assertEq(rootChain.exitKeys(ETHER, 0, 10).length, 0, "no key is left");
@@ -95,7 +95,7 @@ contract ProcessingTest is RootChainTest {
         _advanceTo(records[0].key);
         _process(ETHER, records);
         vm.assertEq(processor.balance, 3 * BOUNTY, "processor");
-        vm.assertEq(address(rootChain).balance, 0, "vault");
+        vm.assertEq(_vault(), 0, "vault");
     }
 
     function test_processExits_skipsRecordsThatDoNotMatch() public {

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IFaults} from "../src/interfaces/IFaults.sol";
 import {IInFlightExits} from "../src/interfaces/IInFlightExits.sol";
+import {IOperations} from "../src/interfaces/IOperations.sol";
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
 import {NO_PIECES} from "../src/types/PieceSet.sol";
 import {Position, depositPosition, outputPosition} from "../src/types/Position.sol";
 import {Vm, vm} from "./Vm.sol";
 import {PermitToken} from "./mocks/PermitToken.sol";
 import {CodecOracle} from "./oracle/CodecOracle.sol";
+
+uint128 constant FAULT_SLASH = 10 ether;
+uint128 constant RECEIPT_SLASH = 1 ether;
+// One slash for faults, and three for receipts.
+uint256 constant OPERATOR_BOND = FAULT_SLASH + 3 * RECEIPT_SLASH;
 
 /// @title What the tests of the root chain share
 /// @notice A deployment, three accounts, and an operator that commits whatever a test wants. Encodings are written out
@@ -52,10 +59,17 @@ abstract contract RootChainTest {
 
     /// Processes exits and has nothing but their bounties.
     address internal immutable processor = address(0x9c);
+    /// Proves faults and has nothing but its rewards.
+    address internal immutable accuser = address(0xacc);
 
     IRootChain internal rootChain;
     CodecOracle internal oracle;
     PermitToken internal token;
+
+    /// What `_includeAt` included, by block.
+    mapping(uint64 number => Placed) private _included;
+
+    error NotConvicted(uint64 number);
 
     function setUp() public virtual {
         vm.warp(1_800_000_000);
@@ -74,8 +88,18 @@ abstract contract RootChainTest {
     }
 
     function _deploy(IRootChain.Parameters memory parameters) internal returns (IRootChain) {
-        address facet = vm.deployCode("out/InFlightExits.sol/InFlightExits.json", abi.encode(parameters));
-        return IRootChain(vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(parameters, facet)));
+        IRootChain.Facets memory facets = IRootChain.Facets({
+            inFlightExits: _deployFacet("InFlightExits", parameters),
+            faults: _deployFacet("Faults", parameters),
+            operations: _deployFacet("Operations", parameters)
+        });
+        bytes memory arguments = abi.encode(parameters, facets);
+        vm.deal(address(this), address(this).balance + OPERATOR_BOND);
+        return IRootChain(vm.deployCode("out/RootChain.sol/RootChain.json", arguments, OPERATOR_BOND));
+    }
+
+    function _deployFacet(string memory name, IRootChain.Parameters memory parameters) private returns (address) {
+        return vm.deployCode(string.concat("out/", name, ".sol/", name, ".json"), abi.encode(parameters));
     }
 
     function _parameters() internal view virtual returns (IRootChain.Parameters memory) {
@@ -89,8 +113,20 @@ abstract contract RootChainTest {
             pieceBond: PIECE_BOND,
             pieceBondPerInput: PIECE_BOND_PER_INPUT,
             pieceBounty: PIECE_BOUNTY,
-            pieceBountyPerInput: PIECE_BOUNTY_PER_INPUT
+            pieceBountyPerInput: PIECE_BOUNTY_PER_INPUT,
+            faultSlash: FAULT_SLASH,
+            receiptSlash: RECEIPT_SLASH
         });
+    }
+
+    /// What the contract holds beside the operator's bond.
+    function _vault() internal view returns (uint256) {
+        return address(rootChain).balance - _operatorBond();
+    }
+
+    function _operatorBond() internal view returns (uint256) {
+        (uint128 faultPart, uint128 receiptPart) = rootChain.operatorBond();
+        return uint256(faultPart) + receiptPart;
     }
 
     // ------------------------------------------------------------------ time
@@ -286,7 +322,7 @@ abstract contract RootChainTest {
         while (2 ** depth < txCount) ++depth;
         placed.body = body;
         placed.proof.txIndex = txIndex;
-        placed.proof.witnessHash = keccak256(abi.encode("witness", body));
+        placed.proof.witnessHash = keccak256(_witnessOf(body));
         placed.proof.path = new bytes32[](depth);
         bytes32 node = keccak256(bytes.concat(hex"00", keccak256(body), placed.proof.witnessHash));
         for (uint256 level = 0; level < depth; ++level) {
@@ -297,6 +333,12 @@ abstract contract RootChainTest {
                 : keccak256(bytes.concat(hex"01", sibling, node));
         }
         placed.proof.header = _commit(node, txCount);
+        _included[placed.proof.header.number] = placed;
+    }
+
+    /// Nothing of what the tests of deposits and exits include has a witness that is canonical.
+    function _witnessOf(bytes memory body) private pure returns (bytes memory) {
+        return abi.encode("witness", body);
     }
 
     // ----------------------------------------------------------------- exits
@@ -395,24 +437,31 @@ abstract contract RootChainTest {
     // ------------------------------------------------------------------ halt
 
     bytes32 internal constant HEAD_SLOT = bytes32(uint256(0));
-    bytes32 internal constant HALT_SLOT = bytes32(uint256(1));
     uint256 internal constant COINS_SLOT = 3;
 
-    /// Halts the chain as a conviction of block `number` would. §3.
+    /// Has block `number` convicted, and commits blocks up to it if there are fewer. §3.
     function _haltFrom(uint64 number) internal {
-        _stop();
-        vm.store(address(rootChain), HALT_SLOT, bytes32(uint256(number) | uint256(_now()) << 40));
+        while (rootChain.head().nextNumber <= number) {
+            _include(_payment(keccak256("input"), carol, ETHER, 1));
+        }
+        bytes memory proof = _proofAgainst(_included[number]);
+        vm.prank(accuser);
+        IFaults(address(rootChain)).announceFault(keccak256(abi.encodePacked(accuser, keccak256(proof))));
+        vm.roll(vm.getBlockNumber() + 2);
+        vm.prank(accuser);
+        (bool success,) = address(rootChain).call(proof);
+        require(success, NotConvicted(number));
+    }
+
+    /// Returns R1's proof against a block that `_includeAt` committed.
+    function _proofAgainst(Placed memory placed) internal pure returns (bytes memory) {
+        return abi.encodeCall(IFaults.proveFaultNotCanonical, (placed.body, _witnessOf(placed.body), placed.proof));
     }
 
     /// Closes the chain. §8.
     function _close() internal {
-        _stop();
-        vm.store(address(rootChain), HALT_SLOT, bytes32(uint256(_now()) << 80));
-    }
-
-    function _stop() private {
-        uint256 head = uint256(vm.load(address(rootChain), HEAD_SLOT));
-        vm.store(address(rootChain), HEAD_SLOT, bytes32(head | 1 << 255));
+        _advance(SUNSET);
+        IOperations(address(rootChain)).closeChain();
     }
 
     // ------------------------------------------------------------ reentrancy
@@ -423,7 +472,7 @@ abstract contract RootChainTest {
         IRootChain.ExitRecord memory record;
         IRootChain.Permit memory permit;
         IInFlightExits.Spend memory spend;
-        calls = new bytes[](17);
+        calls = new bytes[](34);
         calls[0] = abi.encodeCall(IRootChain.deposit, (alice));
         calls[1] = abi.encodeCall(IRootChain.depositErc20, (address(token), 1, alice));
         calls[2] = abi.encodeCall(IRootChain.depositErc20WithPermit, (address(token), 1, alice, permit));
@@ -443,6 +492,38 @@ abstract contract RootChainTest {
         calls[14] = abi.encodeCall(IInFlightExits.respondNotCanonical, (0, placed.proof));
         calls[15] = abi.encodeCall(IInFlightExits.challengePieceSpent, ("", "", 0, spend));
         calls[16] = abi.encodeCall(IInFlightExits.closeInFlightExit, (0, ""));
+        calls[17] = abi.encodeCall(IOperations.fundBond, (0, 0));
+        calls[18] = abi.encodeCall(IOperations.withdrawBond, (alice));
+        calls[19] = abi.encodeCall(IOperations.proposeOperator, (alice));
+        calls[20] = abi.encodeCall(IOperations.acceptOperator, (0));
+        calls[21] = abi.encodeCall(IOperations.closeChain, ());
+        calls[22] = abi.encodeCall(IFaults.announceFault, (0));
+        bytes[11] memory proofs = _emptyProofs(placed.proof, record);
+        for (uint256 i = 0; i < proofs.length; ++i) {
+            calls[23 + i] = proofs[i];
+        }
+    }
+
+    function _emptyProofs(IRootChain.InclusionProof memory proof, IRootChain.ExitRecord memory record)
+        private
+        pure
+        returns (bytes[11] memory calls)
+    {
+        IFaults.Origin memory origin;
+        IFaults.Creation memory creation;
+        IFaults.Receipt memory receipt;
+        IFaults.BrokenPromise memory broken;
+        calls[0] = abi.encodeCall(IFaults.proveFaultNotCanonical, ("", "", proof));
+        calls[1] = abi.encodeCall(IFaults.proveFaultNotBefore, ("", "", proof, 0));
+        calls[2] = abi.encodeCall(IFaults.proveFaultNotMade, ("", "", proof, 0, origin));
+        calls[3] = abi.encodeCall(IFaults.proveFaultNotDeposited, ("", "", proof, 0, creation));
+        calls[4] = abi.encodeCall(IFaults.proveFaultNotSigned, ("", "", proof, 0, creation));
+        calls[5] = abi.encodeCall(IFaults.proveFaultUnbalanced, ("", proof, new IFaults.Creation[](0)));
+        calls[6] = abi.encodeCall(IFaults.proveFaultDoubleSpend, ("", proof, "", proof, 0));
+        calls[7] = abi.encodeCall(IFaults.proveFaultSettled, ("", proof, 0));
+        calls[8] = abi.encodeCall(IFaults.proveFaultExiting, ("", proof, 0, record));
+        calls[9] = abi.encodeCall(IFaults.proveFaultExitingInFlight, ("", proof, 0, "", 0));
+        calls[10] = abi.encodeCall(IFaults.proveBrokenReceipt, (receipt, "", proof.header, broken));
     }
 
     // ------------------------------------------------------------ assertions

@@ -43,8 +43,19 @@ contract TypesTest {
         vm.assertEq(Head.unwrap(next) & ~mask, word & ~mask, "the rest");
     }
 
+    function testFuzz_head_withStoppedChangesTheFlagAlone(uint256 word) public pure {
+        Head head = Head.wrap(word);
+        vm.assertTrue(head.withStopped(true).isStopped() && !head.withStopped(false).isStopped(), "stopped");
+        vm.assertEq(Head.unwrap(head.withStopped(true)) << 1, word << 1, "the rest");
+        vm.assertEq(Head.unwrap(head.withStopped(false)) << 1, word << 1, "the rest");
+    }
+
     function testFuzz_halt(uint40 from, uint40 at_, uint40 closed) public pure {
-        Halt halt = Halt.wrap(uint256(from) | uint256(at_) << 40 | uint256(closed) << 80);
+        Halt halt = Halt.wrap(0).withClosing(closed);
+        vm.assertEq(halt.closedAt(), closed, "closed");
+        vm.assertTrue(halt.haltedFrom() == 0 && halt.haltedAt() == 0, "not halted");
+        // The second conviction is of a lower block.
+        halt = halt.withHalt(type(uint40).max, 1).withHalt(from, at_);
         vm.assertEq(halt.haltedFrom(), from, "from");
         vm.assertEq(halt.haltedAt(), at_, "at");
         vm.assertEq(halt.closedAt(), closed, "closed");
@@ -88,6 +99,7 @@ contract TypesTest {
         Position position = outputPosition(number, txIndex, outputIndex);
         vm.assertFalse(position.isDeposit(), "output");
         vm.assertEq(position.blockNumber(), number, "block");
+        vm.assertEq(position.transactionIn(), txIndex, "transaction");
         uint256 expected = uint256(number) * 2 ** 24 + uint256(txIndex) * 2 ** 4 + outputIndex;
         vm.assertEq(Position.unwrap(position), expected, "output's position");
         vm.assertTrue(depositPosition(nonce).isDeposit(), "deposit");

@@ -22,6 +22,8 @@ contract VectorsTest {
         for (uint256 i = 0; i < length; ++i) {
             bytes memory body = _bytes(i, "body");
             vm.assertTrue(_oracle.isCanonical(body), "canonical");
+            uint256 inputs = uint8(body[1]);
+            vm.assertTrue(_oracle.isCanonicalWitness(_bytes(i, "witness"), inputs), "canonical witness");
             vm.assertEq(_oracle.transactionHash(body), _word(i, "txHash"), "hash");
             vm.chainId(_uint(i, "chainId"));
             vm.assertEq(_oracle.signingHash(body, _address(i, "contract")), _word(i, "signingHash"), "signing hash");
@@ -32,6 +34,13 @@ contract VectorsTest {
         uint256 length = _read("bodies_not_canonical");
         for (uint256 i = 0; i < length; ++i) {
             vm.assertFalse(_oracle.isCanonical(_bytes(i, "body")), "canonical");
+        }
+    }
+
+    function test_vectors_witnessesNotCanonical() public {
+        uint256 length = _read("witnesses_not_canonical");
+        for (uint256 i = 0; i < length; ++i) {
+            vm.assertFalse(_oracle.isCanonicalWitness(_bytes(i, "witness"), _uint(i, "inputs")), "canonical");
         }
     }
 

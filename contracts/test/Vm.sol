@@ -24,6 +24,9 @@ interface Vm {
 
     function deployCode(string calldata artifact) external returns (address deployed);
     function deployCode(string calldata artifact, bytes calldata arguments) external returns (address deployed);
+    function deployCode(string calldata artifact, bytes calldata arguments, uint256 value)
+        external
+        returns (address deployed);
     function assume(bool condition) external pure;
     function prank(address sender) external;
     function deal(address account, uint256 balance) external;

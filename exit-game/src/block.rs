@@ -28,6 +28,16 @@ pub struct Header {
 }
 
 impl Header {
+    /// What stands where no block is shown: its number is zero, which no block has.
+    pub const NONE: Self = Self {
+        number: BlockNumber::ZERO,
+        tx_root: B256::ZERO,
+        utxo_root: B256::ZERO,
+        tx_count: 0,
+        deposit_count: 0,
+        timestamp: 0,
+    };
+
     /// Returns `H(abi.encode(fields))`, the one word that the root chain keeps of a block. §1.9.
     #[must_use]
     pub fn commitment(&self) -> B256 {

@@ -12,8 +12,9 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use crate::block::Header;
 use crate::exit::in_flight::{Decision, InFlightData, Piece, PieceSet, SignedTransaction};
 use crate::exit::standard::ExitRecord;
+use crate::fault::Rule;
 use crate::output::{Deposit, OutputId, TxHash};
-use crate::position::Place;
+use crate::position::{BlockNumber, Place};
 
 /// A root-chain block's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +44,7 @@ pub struct RootBlock {
     pub events: Vec<RootEvent>,
 }
 
-/// An event of the contract. Named and filled as in `IRootChain.sol` and `IInFlightExits.sol`.
+/// An event of the contract. Named and filled as in the interfaces under `contracts/src/interfaces`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootEvent {
     /// A deposit was taken. §2.
@@ -129,6 +130,83 @@ pub enum RootEvent {
         /// What happened.
         step: Box<InFlightStep>,
     },
+    /// Evidence was announced that nobody has seen. §3.
+    FaultAnnounced {
+        /// `H(accuser ‖ H(calldata of the proving call))`.
+        announcement: B256,
+    },
+    /// A block was proven invalid: it and all later ones are void. §3.
+    FaultProven {
+        /// The block.
+        number: BlockNumber,
+        /// The rule that it breaks.
+        rule: Rule,
+        /// Who proved it.
+        accuser: Address,
+        /// Hash of the proving call's calldata.
+        evidence: B256,
+        /// What the operator's bond lost, in wei.
+        slashed: U256,
+    },
+    /// The reward for a conviction was paid. §3.
+    FaultRewarded {
+        /// The block that was convicted.
+        number: BlockNumber,
+        /// Who had announced the evidence.
+        accuser: Address,
+        /// Wei.
+        amount: U256,
+    },
+    /// A receipt for a block was proven broken. §3.
+    ReceiptSlashed {
+        /// The block.
+        number: BlockNumber,
+        /// Who proved it.
+        accuser: Address,
+        /// Hash of the proving call's calldata.
+        evidence: B256,
+        /// What the operator's bond lost, in wei.
+        slashed: U256,
+    },
+    /// The reward for a broken receipt was paid. §3.
+    ReceiptRewarded {
+        /// The block that the receipt was for.
+        number: BlockNumber,
+        /// Who had announced the evidence.
+        accuser: Address,
+        /// Wei.
+        amount: U256,
+    },
+    /// The operator's bond grew. §3.
+    BondFunded {
+        /// Who paid.
+        funder: Address,
+        /// Wei for the part that faults take.
+        fault_part: u128,
+        /// Wei for the part that broken receipts take.
+        receipt_part: u128,
+    },
+    /// What was left of the operator's bond was withdrawn. §3.
+    BondWithdrawn {
+        /// Who was paid.
+        to: Address,
+        /// Wei.
+        amount: U256,
+    },
+    /// The operator proposed who comes after it. §2.
+    OperatorProposed {
+        /// Who; zero takes a proposal back.
+        next: Address,
+    },
+    /// Another key is the operator's from a block on. §2.
+    OperatorAccepted {
+        /// The key.
+        operator: Address,
+        /// Its first block.
+        first_block: BlockNumber,
+    },
+    /// The chain was closed. §8.
+    ChainClosed,
 }
 
 /// A step of an in-flight exit: what its event tells beside the transaction's hash. §6.

@@ -1,6 +1,12 @@
 //! R1–R7: how a transaction breaks a block, with the whereabouts of the evidence. §3.
 //!
+//! [`evidence`] makes of a [`Fault`] a [`FaultProof`], complete and good for the root chain; [`check`] gives the contract's
+//! verdict on it.
+//!
 //! R8 and R9 are about the unspent tree as a whole; [`BlockVerdict`](crate::ledger::BlockVerdict) says when it is wrong.
+
+mod evidence;
+mod proof;
 
 use core::fmt;
 
@@ -9,6 +15,9 @@ use alloy_primitives::{Address, U256};
 use crate::output::OutputId;
 use crate::position::{Place, Position};
 use crate::transaction::PlacedTransactionError;
+
+pub use self::evidence::{BlockData, LeafData, double_spend, evidence};
+pub use self::proof::{Creation, FaultProof, OpenInFlightExit, Origin, RootState, ShownBody, ShownLeaf, check};
 
 /// A rule of §3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,10 +38,35 @@ pub enum Rule {
     R7,
 }
 
+impl Rule {
+    /// Returns the number in its name, by which the contract calls it.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::R1 => 1,
+            Self::R2 => 2,
+            Self::R3 => 3,
+            Self::R4 => 4,
+            Self::R5 => 5,
+            Self::R6 => 6,
+            Self::R7 => 7,
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
     }
+}
+
+/// That a block was convicted, or a receipt for it slashed. §3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conviction {
+    /// Number of the root block that holds the first proof.
+    pub root_block: u64,
+    /// What waits for who announced evidence at least two root blocks before that one, in wei.
+    pub reward: u128,
 }
 
 /// What is wrong with a transaction in its place. `input` is always an index into the transaction's inputs.

@@ -3,7 +3,7 @@
 //! A [`Game`] stands at a root-chain head. Whoever needs the anchor's view asks with the anchor's number: what takes (exits)
 //! counts at the head, what gives (deposits, coins freed by a challenge) at the anchor.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use alloy_primitives::{Address, U256};
@@ -15,8 +15,11 @@ use crate::facts::{RootBlock, RootEvent, RootRef};
 use crate::output::{Deposit, OutputId, TxHash};
 use crate::position::BlockNumber;
 
+mod faults;
 mod in_flight;
 
+use self::faults::{Faults, FaultsChange};
+pub use self::faults::{GameState, Halting};
 pub use self::in_flight::InFlightExit;
 use self::in_flight::{InFlightChange, InFlightExits};
 
@@ -59,10 +62,13 @@ pub struct Game {
     undo: VecDeque<ConnectedBlock>,
     /// By nonce, with the root block that holds each.
     deposits: Vec<(Deposit, u64)>,
+    /// The names of these deposits.
+    deposit_ids: BTreeSet<OutputId>,
     /// By number − 1, with the root block that holds each.
     headers: Vec<(Header, RootRef)>,
     exits: BTreeMap<OutputId, CoinExit>,
     in_flight: InFlightExits,
+    faults: Faults,
     claimable: BTreeMap<(Address, Address), U256>,
 }
 
@@ -80,6 +86,7 @@ enum Change {
     Submitted,
     Exit { output_id: OutputId, before: Option<CoinExit> },
     InFlight(InFlightChange),
+    Faults(FaultsChange),
     Claimable { of: (Address, Address), before: Option<U256> },
 }
 
@@ -94,9 +101,11 @@ impl Game {
             undo_max,
             undo: VecDeque::new(),
             deposits: Vec::new(),
+            deposit_ids: BTreeSet::new(),
             headers: Vec::new(),
             exits: BTreeMap::new(),
             in_flight: InFlightExits::default(),
+            faults: Faults::default(),
             claimable: BTreeMap::new(),
         }
     }
@@ -109,7 +118,7 @@ impl Game {
     pub fn connect_block(&mut self, block: &RootBlock) -> Result<(), GameError> {
         let mut changes = Vec::with_capacity(block.events.len());
         for event in &block.events {
-            if let Err(error) = self.apply(block.at, event, &mut changes) {
+            if let Err(error) = self.apply(block, event, &mut changes) {
                 self.revert(changes);
                 return Err(error);
             }
@@ -291,7 +300,8 @@ impl Game {
         self.claimable.get(&(account, asset)).copied().unwrap_or_default()
     }
 
-    fn apply(&mut self, at: RootRef, event: &RootEvent, changes: &mut Vec<Change>) -> Result<(), GameError> {
+    fn apply(&mut self, block: &RootBlock, event: &RootEvent, changes: &mut Vec<Change>) -> Result<(), GameError> {
+        let at = block.at;
         match event {
             RootEvent::Deposited(deposit) => {
                 let next = self.deposits.len() as u64;
@@ -299,6 +309,7 @@ impl Game {
                     return Err(GameError::DepositOutOfOrder { nonce: deposit.nonce, next });
                 }
                 self.deposits.push((*deposit, at.number));
+                self.deposit_ids.insert(deposit.output_id());
                 changes.push(Change::Deposited);
             }
             RootEvent::BlockSubmitted(header) => {
@@ -353,7 +364,20 @@ impl Game {
                 self.set_claimable(of, Some(credit.ok_or(GameError::Credit { account: *account })?), changes);
             }
             RootEvent::Claimed { account, asset, .. } => self.set_claimable((*account, *asset), None, changes),
-            RootEvent::AssetRecorded { .. } | RootEvent::ExitKeysCleared { .. } => {}
+            RootEvent::FaultAnnounced { .. }
+            | RootEvent::FaultProven { .. }
+            | RootEvent::FaultRewarded { .. }
+            | RootEvent::ReceiptSlashed { .. }
+            | RootEvent::ReceiptRewarded { .. }
+            | RootEvent::BondFunded { .. }
+            | RootEvent::BondWithdrawn { .. }
+            | RootEvent::OperatorAccepted { .. }
+            | RootEvent::ChainClosed => {
+                changes.push(Change::Faults(self.faults.apply(at.number, block.timestamp, event)?));
+            }
+            RootEvent::AssetRecorded { .. }
+            | RootEvent::ExitKeysCleared { .. }
+            | RootEvent::OperatorProposed { .. } => {}
         }
         Ok(())
     }
@@ -391,10 +415,15 @@ impl Game {
     fn revert(&mut self, changes: Vec<Change>) {
         for change in changes.into_iter().rev() {
             match change {
-                Change::Deposited => drop(self.deposits.pop()),
+                Change::Deposited => {
+                    if let Some((deposit, _)) = self.deposits.pop() {
+                        self.deposit_ids.remove(&deposit.output_id());
+                    }
+                }
                 Change::Submitted => drop(self.headers.pop()),
                 Change::Exit { output_id, before } => drop(restore(&mut self.exits, output_id, before)),
                 Change::InFlight(change) => self.in_flight.revert(change),
+                Change::Faults(change) => self.faults.revert(change),
                 Change::Claimable { of, before } => drop(restore(&mut self.claimable, of, before)),
             }
         }
@@ -471,6 +500,12 @@ pub enum GameError {
     InFlightStep {
         /// The transaction.
         tx_hash: TxHash,
+    },
+    /// A conviction, a slash, a key or an end of the chain that cannot be after those before.
+    #[error("{what} contradicts what came before")]
+    Fault {
+        /// Which event.
+        what: &'static str,
     },
     /// More than 256 bits.
     #[error("the credit of {account} overflows")]

@@ -6,6 +6,8 @@ use alloy_primitives::{Address, B256, keccak256};
 
 /// Bytes of an encoded output. §1.3.
 pub const OUTPUT_LEN: usize = 57;
+/// Bytes that show a deposit, beside its nonce. §6.1.
+pub const DEPOSIT_FIELDS_LEN: usize = OUTPUT_LEN - 1;
 /// The one kind of version 1: owned by the address in `owner`. §1.3.
 pub const KIND_OWNED: u8 = 1;
 
@@ -61,6 +63,23 @@ pub struct Output {
 }
 
 impl Output {
+    /// Returns what shows a deposit of this output, beside its nonce: owner, asset and amount. §6.1.
+    #[must_use]
+    pub fn deposit_fields(&self) -> [u8; DEPOSIT_FIELDS_LEN] {
+        let mut fields = [0; DEPOSIT_FIELDS_LEN];
+        fields[..20].copy_from_slice(self.owner.as_slice());
+        fields[20..40].copy_from_slice(self.asset.as_slice());
+        fields[40..].copy_from_slice(&self.amount.to_be_bytes());
+        fields
+    }
+
+    /// Reads what [`Self::deposit_fields`] returns; the output need not be one that `deposit` takes.
+    #[must_use]
+    pub fn from_deposit_fields(fields: &[u8; DEPOSIT_FIELDS_LEN]) -> Self {
+        let amount = u128::from_be_bytes(fields[40..].try_into().expect("16 of 56 bytes"));
+        Self { owner: Address::from_slice(&fields[..20]), asset: Address::from_slice(&fields[20..40]), amount }
+    }
+
     /// Returns the 57 bytes of §1.3.
     #[must_use]
     pub fn encode(&self) -> [u8; OUTPUT_LEN] {

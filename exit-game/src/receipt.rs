@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use alloy_primitives::{Address, B256, keccak256};
 
+use crate::block::Header;
 use crate::position::{BlockNumber, TxIndex};
 use crate::signature::{Domain, Signature};
 use crate::tx_tree;
@@ -26,6 +27,19 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// Returns whether it promises something: leaves that a block can have. §3.
+    #[must_use]
+    pub fn is_a_promise(&self) -> bool {
+        let end = self.first.checked_add(self.count);
+        self.count != 0 && end.is_some_and(|end| end as usize <= tx_tree::LEAVES_MAX)
+    }
+
+    /// Returns the last time at which its block is committed without breaking it, in seconds. `freeze_delay` is F. §3.
+    #[must_use]
+    pub fn latest(&self, freeze_delay: u64) -> u64 {
+        self.by.saturating_add(freeze_delay)
+    }
+
     /// Returns the EIP-712 digest that the operator signs. §1.10.
     #[must_use]
     pub fn signing_hash(&self, domain: &Domain) -> B256 {
@@ -51,6 +65,43 @@ pub struct SignedReceipt {
     pub index: TxIndex,
     /// Siblings of the client's leaf in the batch's tree, lowest first.
     pub path: Vec<B256>,
+}
+
+/// A leaf that a receipt promises and its block does not hold. §3.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BrokenPromise {
+    /// The leaf's index in the block.
+    pub index: u32,
+    /// The promised leaf.
+    pub promised: B256,
+    /// Its siblings in the receipt's tree, lowest first.
+    pub promised_path: Vec<B256>,
+    /// What the block has in its place. Neither leaf is read where the block has none.
+    pub held: B256,
+    /// Its siblings in the block's tree, lowest first.
+    pub held_path: Vec<B256>,
+}
+
+impl BrokenPromise {
+    /// What stands where time alone breaks the receipt.
+    pub const NONE: Self =
+        Self { index: 0, promised: B256::ZERO, promised_path: Vec::new(), held: B256::ZERO, held_path: Vec::new() };
+
+    /// Returns whether `receipt` promises a leaf that the block with this header does not hold: one beyond its end, or
+    /// another than what stands there. §3.
+    #[must_use]
+    pub fn is_of(&self, receipt: &Receipt, header: &Header) -> bool {
+        let &Self { index, promised, ref promised_path, held, ref held_path } = self;
+        let Some(offset) = index.checked_sub(receipt.first).filter(|&offset| offset < receipt.count) else {
+            return false;
+        };
+        if index >= header.tx_count {
+            return true;
+        }
+        tx_tree::root_of_path(promised, offset, receipt.count, promised_path) == Some(receipt.root)
+            && tx_tree::root_of_path(held, index, header.tx_count, held_path) == Some(header.tx_root)
+            && promised != held
+    }
 }
 
 /// How far a receipt's `by` may lie ahead of now for a wallet to trust it, as a divisor of F: F/2. §1.10.
@@ -92,9 +143,8 @@ impl SignedReceipt {
     #[must_use]
     pub fn promises(&self, leaf: B256) -> bool {
         let Receipt { first, count, root, .. } = self.receipt;
-        let in_block = first.checked_add(count).is_some_and(|end| end as usize <= tx_tree::LEAVES_MAX);
         let Some(offset) = self.index.get().checked_sub(first) else { return false };
-        in_block && tx_tree::root_of_path(leaf, offset, count, &self.path) == Some(root)
+        self.receipt.is_a_promise() && tx_tree::root_of_path(leaf, offset, count, &self.path) == Some(root)
     }
 }
 

@@ -4,15 +4,18 @@
 
 use std::sync::Arc;
 
+use alloy_primitives::Address;
 use bytes::Bytes;
 use plasmid_exit_game::fault::Rule;
 use plasmid_exit_game::output::TxHash;
+use plasmid_exit_game::position::Place;
 use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN};
 use plasmid_exit_game::transaction::BODY_LEN_MAX;
 use plasmid_node::chain::SharedChain;
 use plasmid_node::http::{Response, body, json_body, refusing, respond};
 use plasmid_node::problem::{Code, Problem};
 use plasmid_node::wire::{self, Answer, Submission};
+use plasmid_root_chain::client::Deployment;
 use tokio::sync::Semaphore;
 use warp::Filter;
 use warp::filters::BoxedFilter;
@@ -38,6 +41,7 @@ pub struct Api {
     receipts: Receipts,
     chain: SharedChain,
     domain: Domain,
+    first_key: Address,
     fees: Arc<FeePolicy>,
     metrics: Arc<Metrics>,
     /// So many turns are decoded and recovered at a time: as many as there are processors, in the order of their coming.
@@ -51,13 +55,14 @@ impl Api {
         writer: WriterHandle,
         receipts: Receipts,
         chain: SharedChain,
-        domain: Domain,
+        deployment: &Deployment,
         fees: Arc<FeePolicy>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let recovering = Arc::new(Semaphore::new(processors));
-        Self { writer, receipts, chain, domain, fees, metrics, recovering }
+        let (domain, first_key) = (deployment.domain(), deployment.operator);
+        Self { writer, receipts, chain, domain, first_key, fees, metrics, recovering }
     }
 
     /// Returns POST `/v1/transactions`, POST `/v1/transactions/batch` and GET `/v1/fees`.
@@ -84,10 +89,13 @@ impl Api {
         one.or(many).unify().or(fees).unify().boxed()
     }
 
-    /// Returns the receipt that the transaction got, for the common routes.
+    /// Returns the receipt that the transaction got, for the common routes; none where another key signed it.
     #[must_use]
     pub fn receipt(&self, tx_hash: TxHash) -> Option<wire::Receipt> {
         let place = read(&self.chain).transaction(tx_hash)?.place;
+        if self.other_key(place).is_some() {
+            return None;
+        }
         let answer =
             self.receipts.answer_at(place).inspect_err(|error| tracing::error!(%error, "no receipt")).ok()??;
         Some(answer.receipt)
@@ -190,13 +198,23 @@ impl Api {
         answers.collect()
     }
 
+    /// Returns whose the block of `place` is, if it is not this key's: its receipts cannot be signed again.
+    fn other_key(&self, place: Place) -> Option<Stop> {
+        let operator = read(&self.chain).game().operator_of(place.block, self.first_key);
+        (operator != self.receipts.key()).then_some(Stop::OtherKey { number: place.block, operator })
+    }
+
     fn answer_one(&self, answered: Answered) -> Result<wire::Accepted, Problem> {
         let unreadable = || Problem::new(Code::NotReady, "the first answer cannot be read from the log");
         match answered {
             Answered::Accepted(batch, place) => Ok(batch.answer(place.index).expect("the batch holds the place")),
-            Answered::Repeated(place) => match self.receipts.answer_at(place) {
-                Ok(answer) => answer.ok_or_else(unreadable),
-                Err(error) => {
+            Answered::Repeated(place) => match (self.other_key(place), self.receipts.answer_at(place)) {
+                (Some(stop), _) => {
+                    let what = format!("accepted before, as {place}, with a receipt that only its key repeats: {stop}");
+                    Err(Problem::new(stop.code(), what))
+                }
+                (None, Ok(answer)) => answer.ok_or_else(unreadable),
+                (None, Err(error)) => {
                     tracing::error!(%error, "an answer cannot be repeated");
                     Err(unreadable())
                 }
@@ -222,10 +240,7 @@ fn queue_problem(error: QueueError) -> Problem {
 fn refusal_problem(refusal: &Refusal) -> Problem {
     let problem = |code| Problem::new(code, refusal);
     match refusal {
-        Refusal::Stopped(Stop::NotReady) => problem(Code::NotReady),
-        Refusal::Stopped(Stop::RootChainBehind) => problem(Code::RootChainBehind),
-        Refusal::Stopped(Stop::RootChainReorganised) => problem(Code::RootChainReorganised),
-        Refusal::Stopped(Stop::Halted) => problem(Code::Halted),
+        Refusal::Stopped(stop) => problem(stop.code()),
         Refusal::UnknownInput { .. } => problem(Code::UnknownInput).with_rule(Rule::R3),
         Refusal::BadSignature { .. } => problem(Code::BadSignature).with_rule(Rule::R4),
         Refusal::FeeTooLow => problem(Code::FeeTooLow),

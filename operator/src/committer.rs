@@ -10,6 +10,7 @@ use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::chain::{ROOT_UNDO_MAX, SealedBlock};
 
 use crate::journal::Intent;
+use crate::sequencer::Stop;
 
 /// Root blocks without a submission after which it is replaced by a dearer one.
 const BUMP_AFTER_BLOCKS: u64 = 3;
@@ -49,6 +50,8 @@ pub enum Decision {
 pub enum Waiting {
     /// No block is closed that is not committed.
     NothingToSubmit,
+    /// The contract would take no block of this key's now, or a person must decide first.
+    Stopped(Stop),
     /// The root chain is shorter than the finality depth.
     NoAnchor,
     /// The account was looked at in another root block than the newest one seen.

@@ -24,6 +24,7 @@ pub struct Metrics {
     group_txs: Histogram,
     append_secs: Histogram,
     sync_secs: Histogram,
+    stopped: Family<CodeLabel, Gauge>,
     blind: Gauge,
     alarms: Gauge,
     waiting: Gauge,
@@ -51,6 +52,7 @@ impl Metrics {
             group_txs: Histogram::new(exponential_buckets(1.0, 2.0, 14)),
             append_secs: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
             sync_secs: Histogram::new(exponential_buckets(0.000_1, 2.0, 16)),
+            stopped: Family::default(),
             blind: Gauge::default(),
             alarms: Gauge::default(),
             waiting: Gauge::default(),
@@ -69,6 +71,7 @@ impl Metrics {
         let (append, sync) = (metrics.append_secs.clone(), metrics.sync_secs.clone());
         registry.register_with_unit("log_append", "Time to write and sync a group", Unit::Seconds, append);
         registry.register_with_unit("log_sync", "Of that, the time of the sync", Unit::Seconds, sync);
+        registry.register("stopped", "Why nothing is accepted, by code", metrics.stopped.clone());
         registry.register("blind", "Whether the root chain is behind", metrics.blind.clone());
         registry.register("alarms", "Whether nothing is accepted for a reason to know", metrics.alarms.clone());
         let lag = metrics.root_lag_secs.clone();
@@ -103,6 +106,10 @@ impl Metrics {
 
     /// Notes why nothing is accepted, and whether that is a reason that a person should know.
     pub fn set_stop(&self, stop: Option<Stop>, is_alarming: bool) {
+        self.stopped.clear();
+        if let Some(stop) = stop {
+            self.stopped.get_or_create(&CodeLabel { code: stop.code().to_string() }).set(1);
+        }
         self.blind.set((stop == Some(Stop::RootChainBehind)).into());
         self.alarms.set(is_alarming.into());
     }

@@ -1,6 +1,7 @@
 //! All decisions of the operator in one place: the sequencer's, the committer's, and whether it works at all. Pure, so that
 //! the program and a simulation drive the same code.
 
+use plasmid_exit_game::game::Game;
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::chain::Chain;
 
@@ -29,14 +30,13 @@ pub enum RootView {
 pub struct Operator {
     sequencer: Sequencer,
     committer: Committer,
-    is_halted: bool,
 }
 
 impl Operator {
     /// Returns the operator before the first record of its log.
     #[must_use]
     pub fn new(rules: Rules, finality_depth: u64) -> Self {
-        Self { sequencer: Sequencer::new(rules), committer: Committer::new(finality_depth), is_halted: false }
+        Self { sequencer: Sequencer::new(rules), committer: Committer::new(finality_depth) }
     }
 
     /// Applies a record of the log.
@@ -54,7 +54,7 @@ impl Operator {
     /// Returns why nothing new is accepted.
     #[must_use]
     pub fn stop(&self, chain: &Chain, view: RootView) -> Option<Stop> {
-        if self.is_halted {
+        if is_over(chain.game()) {
             return Some(Stop::Halted);
         }
         let blind_secs_max = (chain.game().periods().freeze_delay() / BLIND_DIVISOR).max(1);
@@ -63,7 +63,7 @@ impl Operator {
             RootView::Head { .. } => Some(Stop::RootChainBehind),
             RootView::Behind => Some(Stop::NotReady),
         };
-        self.sequencer.stop(chain.game()).or(blind)
+        self.sequencer.stop(chain).or(blind)
     }
 
     /// Decides on a group of requests, as [`Sequencer::accept`].
@@ -81,28 +81,27 @@ impl Operator {
     pub fn observe_root_chain(&mut self, chain: &mut Chain) -> Vec<Record> {
         self.sequencer.observe_deposits(chain);
         self.committer.forget_dead(chain.game());
-        if self.is_halted {
+        if is_over(chain.game()) {
             return Vec::new();
         }
         let dropped = self.sequencer.drop_frozen(chain, self.committer.bound(chain.game()));
         dropped.into_iter().chain(self.sequencer.cover(chain)).collect()
     }
 
-    /// Takes in whether the chain is halted or closed.
-    pub fn set_halted(&mut self, is_halted: bool) {
-        self.is_halted = is_halted;
-    }
-
     /// Closes the open block if it is time; called every block interval.
     pub fn close_if_due(&mut self, chain: &mut Chain) -> Option<Record> {
-        if self.is_halted { None } else { self.sequencer.close_if_due(chain) }
+        if is_over(chain.game()) { None } else { self.sequencer.close_if_due(chain) }
     }
 
     /// Decides what to submit. A [`Decision::Sign`] counts as signed from now on.
     pub fn decide(&mut self, chain: &Chain, account: &AccountState) -> Decision {
-        let last = chain.game().last_block();
-        let stopped = self.is_halted || self.sequencer.stop(chain.game()) == Some(Stop::RootChainReorganised);
-        let Some(block) = last.next().and_then(|number| chain.sealed_block(number)).filter(|_| !stopped) else {
+        let stop =
+            if is_over(chain.game()) { Some(Stop::Halted) } else { self.sequencer.stop_submitting(chain.game()) };
+        if let Some(stop) = stop {
+            return Decision::Wait(Waiting::Stopped(stop));
+        }
+        let next = chain.game().last_block().next();
+        let Some(block) = next.and_then(|number| chain.sealed_block(number)) else {
             return Decision::Wait(Waiting::NothingToSubmit);
         };
         let freeze = match freeze_of_block(chain, &block) {
@@ -117,4 +116,9 @@ impl Operator {
         }
         decision
     }
+}
+
+/// Returns whether a fault has halted the chain, or somebody closed it: neither has blocks any more. §3, §8.
+fn is_over(game: &Game) -> bool {
+    game.halt().is_some() || game.closed_at().is_some()
 }

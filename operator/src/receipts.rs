@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use alloy_primitives::B256;
+use alloy_primitives::{Address, B256};
 use plasmid_exit_game::position::{BlockNumber, Place, TxIndex};
 use plasmid_exit_game::receipt::{Receipt, SignedReceipt};
 use plasmid_exit_game::signature::{Domain, Signature};
@@ -109,6 +109,12 @@ impl Receipts {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             index.insert((batch.number, batch.first), offset);
         }
+    }
+
+    /// Returns the key that signs.
+    #[must_use]
+    pub fn key(&self) -> Address {
+        self.signer.account.address()
     }
 
     /// Signs a batch that is durable.

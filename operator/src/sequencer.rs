@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use alloy_primitives::Address;
 use plasmid_exit_game::fault::Fault;
 use plasmid_exit_game::game::Game;
 use plasmid_exit_game::ledger::RecoveredTransaction;
@@ -15,6 +16,8 @@ use plasmid_exit_game::output::{Deposit, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place};
 use plasmid_exit_game::transaction::{PlacedTransaction, Witness};
 use plasmid_node::chain::{AcceptError, Chain, SealedBlock};
+use plasmid_node::problem::Code;
+use plasmid_root_chain::calls::KEY_LEAD_BLOCKS;
 
 use crate::admission::Admitted;
 use crate::journal::{ClosedBlock, CoveredDeposits, ReceiptBatch, Record};
@@ -36,6 +39,12 @@ pub struct Rules {
     pub idle_interval_secs: u64,
     /// Timestamp of the root block that holds the deployment: before the first block, the idle time counts from it.
     pub deployed_at: u64,
+    /// The key of this operator, which signs its own blocks alone. §2.
+    pub key: Address,
+    /// The deployment's first key.
+    pub first_key: Address,
+    /// The least that each part of the bond must hold, in wei: what a fault takes, and what a broken receipt does. §3.
+    pub slashes_wei: (u128, u128),
 }
 
 /// The one writer's state beside the chain's.
@@ -122,9 +131,35 @@ pub enum Stop {
     /// A deposit that the child chain covers is gone from the root chain.
     #[error("the root chain was reorganised deeper than finality and lacks a covered deposit")]
     RootChainReorganised,
+    /// A block is another key's, by a rotation. §2.
+    #[error("block {number} is for the key {operator} to make: its operator takes over with that block")]
+    OtherKey {
+        /// The first such block that is not committed.
+        number: BlockNumber,
+        /// Whose it is.
+        operator: Address,
+    },
+    /// A part of the operator's bond is below one slash. §3.
+    #[error("the operator's bond is short: no block is committed until it is funded")]
+    BondShort,
     /// The chain is halted or closed.
     #[error("the chain is halted or closed")]
     Halted,
+}
+
+impl Stop {
+    /// Returns the code by which the reason is known over HTTP.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            Self::NotReady => Code::NotReady,
+            Self::RootChainBehind => Code::RootChainBehind,
+            Self::RootChainReorganised => Code::RootChainReorganised,
+            Self::OtherKey { .. } => Code::OtherKey,
+            Self::BondShort => Code::BondShort,
+            Self::Halted => Code::Halted,
+        }
+    }
 }
 
 impl Sequencer {
@@ -239,16 +274,42 @@ impl Sequencer {
         self.matched += same as u64;
     }
 
-    /// Returns why nothing new may be accepted, as far as the chain tells: a covered deposit is gone, or a block waits beyond
-    /// its promise.
+    /// Returns why nothing new may be accepted, as far as the chain tells: nothing can be submitted, the open block is another
+    /// key's, or a block waits beyond its promise.
     #[must_use]
-    pub fn stop(&self, game: &Game) -> Option<Stop> {
-        if self.matched < self.covered {
-            return Some(Stop::RootChainReorganised);
+    pub fn stop(&self, chain: &Chain) -> Option<Stop> {
+        let game = chain.game();
+        let open = chain.next_place().map(|place| place.block).or_else(|| chain.last_local_block().next());
+        let stop = self.stop_submitting(game).or_else(|| self.stop_at(game, open?));
+        if stop.is_some() {
+            return stop;
         }
         let mut uncommitted = self.promises.range((Bound::Excluded(game.last_block()), Bound::Unbounded));
         let is_late = uncommitted.next().map(|(_, &by)| by).or(self.open.by).is_some_and(|by| by < game.now());
         is_late.then_some(Stop::RootChainBehind)
+    }
+
+    /// Returns why the next block cannot be submitted whatever it holds: a covered deposit is gone, the block is another key's,
+    /// or the bond is short.
+    #[must_use]
+    pub fn stop_submitting(&self, game: &Game) -> Option<Stop> {
+        if self.matched < self.covered {
+            return Some(Stop::RootChainReorganised);
+        }
+        let ((for_faults, for_receipts), (fault, receipt)) = (game.operator_bond(), self.rules.slashes_wei);
+        let is_short = for_faults < fault || for_receipts < receipt;
+        let other_key = game.last_block().next().and_then(|number| self.stop_at(game, number));
+        other_key.or(is_short.then_some(Stop::BondShort))
+    }
+
+    /// Returns why nothing may be promised in block `number`: its key is another, or may still become another. §2.
+    fn stop_at(&self, game: &Game, number: BlockNumber) -> Option<Stop> {
+        let operator = game.operator_of(number, self.rules.first_key);
+        if operator != self.rules.key {
+            return Some(Stop::OtherKey { number, operator });
+        }
+        let ahead = number.get().saturating_sub(game.last_block().get() + 1);
+        (ahead > KEY_LEAD_BLOCKS).then_some(Stop::RootChainBehind)
     }
 
     fn accept_one(
@@ -287,7 +348,13 @@ impl Sequencer {
         if !is_paying {
             return Err(Refusal::FeeTooLow);
         }
-        if self.open.places == self.rules.block_txs_max {
+        let is_full = self.open.places == self.rules.block_txs_max;
+        let open = chain.open_block();
+        let number = if is_full { open.next().unwrap_or(open) } else { open };
+        if let Some(stop) = self.stop_at(chain.game(), number) {
+            return Err(stop.into());
+        }
+        if is_full {
             records.push(self.close(chain));
         }
         chain.open_block();

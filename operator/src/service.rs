@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::{Address, B256, keccak256};
 use anyhow::{Context, Result, anyhow};
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::{Chain, SharedChain};
@@ -95,14 +95,14 @@ pub async fn run(
     let metrics = Metrics::new(&mut registry);
     let traffic = Traffic::new(&mut registry);
     let receipts = Receipts::new(ReceiptSigner::new(account.clone(), deployment.domain()), journal.reader());
-    let operator = Operator::new(rules(&config, &deployment, deployed_at), config.finality_depth);
+    let operator = Operator::new(rules(&config, &deployment, deployed_at, account.address()), config.finality_depth);
     let (writer, handle) = Writer::new(chain.clone(), operator, journal, receipts.clone(), metrics.clone());
     let (health, changed) = (writer.health(), writer.changed());
     let wake = Arc::new(Notify::new());
 
     let (fees, domain) = (Arc::new(config.fees(account.address())), deployment.domain());
     let offers = Offers { chain: chain.clone(), writer: handle.clone(), domain, fees: fees.clone() };
-    let api = Api::new(handle.clone(), receipts, chain.clone(), domain, fees, metrics.clone());
+    let api = Api::new(handle.clone(), receipts, chain.clone(), &deployment, fees, metrics.clone());
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     let events = Events::new(EVENTS_KEPT, started);
     let common = common(&api, &chain, &health, &deployment, events.clone(), registry);
@@ -210,13 +210,21 @@ async fn block_time(node: &Node) -> Result<Option<u64>> {
     Ok(distances.get(distances.len() / 2).copied())
 }
 
-fn rules(config: &Config, deployment: &Deployment, deployed_at: u64) -> Rules {
+fn rules(config: &Config, deployment: &Deployment, deployed_at: u64, key: Address) -> Rules {
     let periods = deployment.periods;
     // Half of the sunset leaves as much again for the empty block to land.
     let longest = periods.sunset / 2;
     let idle_interval_secs =
         config.idle_interval_secs.unwrap_or(periods.minimum_exit_period / 4).clamp(1, longest.max(1));
-    Rules { block_txs_max: config.block_txs_max, idle_interval_secs, deployed_at }
+    let slashes_wei = (deployment.bonds.fault_slash_wei, deployment.bonds.receipt_slash_wei);
+    Rules {
+        block_txs_max: config.block_txs_max,
+        idle_interval_secs,
+        deployed_at,
+        key,
+        first_key: deployment.operator,
+        slashes_wei,
+    }
 }
 
 /// A challenge that does not land makes way for blocks after this time; it is sent again later.
@@ -248,7 +256,7 @@ fn common(
     events: Events,
     registry: Registry,
 ) -> Common {
-    let (api, health) = (api.clone(), health.clone());
+    let (api, health, status_of) = (api.clone(), health.clone(), chain.clone());
     let (chain_id, contract, deployment_block) = (deployment.chain_id, deployment.contract, deployment.block.number);
     Common {
         chain: chain.clone(),
@@ -258,8 +266,8 @@ fn common(
             contract,
             deployment_block,
             synced: health.is_ready(),
-            halted: health.halt().is_halted,
-            closed: health.halt().is_closed,
+            halted: block_builder::read(&status_of).game().halt().is_some(),
+            closed: block_builder::read(&status_of).game().closed_at().is_some(),
             alarms: health.is_alarming().into(),
         }),
         receipt: Arc::new(move |tx_hash| api.receipt(tx_hash)),

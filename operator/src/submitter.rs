@@ -22,7 +22,7 @@ use crate::block_builder::{read, write};
 use crate::committer::{AccountState, Decision};
 use crate::journal::Intent;
 use crate::metrics::Metrics;
-use crate::writer::{Halt, QueueError, WriterHandle};
+use crate::writer::{QueueError, WriterHandle};
 
 /// Most challenges that are sent together.
 const CHALLENGES_MAX: usize = 16;
@@ -39,7 +39,7 @@ pub struct Submitter {
     metrics: Arc<Metrics>,
     /// Told of new roots and new root blocks.
     wake: Arc<Notify>,
-    /// The root block at which halts and exits were last looked at.
+    /// The root block at which exits were last looked at.
     looked_at: Option<RootRef>,
     last_shown: Option<(RootRef, Intent)>,
 }
@@ -88,11 +88,6 @@ impl Submitter {
     async fn round(&mut self) -> Result<(), RoundError> {
         let Some(head) = read(&self.chain).game().at() else { return Ok(()) };
         let is_new_head = self.looked_at != Some(head);
-        if is_new_head {
-            let stopped = self.root_chain.child_chain().await?;
-            let (is_halted, is_closed) = (stopped.halted_from.is_some(), stopped.closed_at.is_some());
-            self.writer.set_halt(Halt { is_halted, is_closed }).await?;
-        }
         let has_block = {
             let chain = read(&self.chain);
             chain.game().last_block().next().is_some_and(|number| chain.sealed_block(number).is_some())

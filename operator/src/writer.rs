@@ -46,18 +46,7 @@ pub struct Health {
     is_replayed: AtomicBool,
     is_at_head: AtomicBool,
     is_poisoned: AtomicBool,
-    is_halted: AtomicBool,
-    is_closed: AtomicBool,
     is_alarming: AtomicBool,
-}
-
-/// Whether the root chain lets the child chain go on. §3, §8.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Halt {
-    /// A fault was proven.
-    pub is_halted: bool,
-    /// The sunset is over and somebody has closed the chain.
-    pub is_closed: bool,
 }
 
 impl Health {
@@ -74,17 +63,6 @@ impl Health {
     pub fn is_alarming(&self) -> bool {
         self.is_alarming.load(Ordering::Acquire)
     }
-
-    /// Returns whether the root chain lets the child chain go on.
-    #[must_use]
-    pub fn halt(&self) -> Halt {
-        Halt { is_halted: self.is_halted.load(Ordering::Acquire), is_closed: self.is_closed.load(Ordering::Acquire) }
-    }
-
-    fn set_halt(&self, halt: Halt) {
-        self.is_halted.store(halt.is_halted, Ordering::Release);
-        self.is_closed.store(halt.is_closed, Ordering::Release);
-    }
 }
 
 enum Message {
@@ -92,7 +70,6 @@ enum Message {
     Root { step: Step, blocks_behind: u64, done: oneshot::Sender<()> },
     Doubt,
     BlockInterval,
-    Halt(Halt),
     Decide { account: AccountState, reply: oneshot::Sender<Decision> },
 }
 
@@ -164,15 +141,6 @@ impl WriterHandle {
     /// [`QueueError::Stopped`].
     pub async fn block_interval(&self) -> Result<(), QueueError> {
         self.send(Message::BlockInterval).await
-    }
-
-    /// Tells the writer whether the chain is halted or closed.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError::Stopped`].
-    pub async fn set_halt(&self, halt: Halt) -> Result<(), QueueError> {
-        self.send(Message::Halt(halt)).await
     }
 
     /// Asks what to submit, and waits until an intent is durable.
@@ -356,10 +324,6 @@ impl Writer {
                         let chain = self.chain.clone();
                         records.extend(self.operator.close_if_due(&mut write(&chain)));
                     }
-                }
-                Message::Halt(halt) => {
-                    self.operator.set_halted(halt.is_halted || halt.is_closed);
-                    self.health.set_halt(halt);
                 }
                 Message::Decide { account, reply } => {
                     after.push(After::Decision(self.decide(&account, &mut records), reply));
@@ -566,7 +530,7 @@ impl Writer {
 fn txs_in(message: &Message) -> usize {
     match message {
         Message::Transactions { requests, .. } => requests.len(),
-        Message::Root { .. } | Message::Doubt | Message::BlockInterval | Message::Halt(_) | Message::Decide { .. } => 0,
+        Message::Root { .. } | Message::Doubt | Message::BlockInterval | Message::Decide { .. } => 0,
     }
 }
 

@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256};
 use clap::Parser;
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId};
+use plasmid_exit_game::receipt::{BrokenPromise, Receipt};
 use plasmid_exit_game::signature::Signature;
 use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
 use plasmid_exit_game::{position::Position, tx_tree};
@@ -27,6 +28,7 @@ use plasmid_root_chain::deploy::{self, Parameters};
 use plasmid_root_chain::node::Node;
 use plasmid_root_chain::rpc::{Rpc, RpcSettings};
 use plasmid_root_chain::sender::{Sender, SenderSettings};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -132,7 +134,9 @@ impl World {
         let node = Node::new(Rpc::new(std::slice::from_ref(&anvil.1), RpcSettings::default()).unwrap());
         let operator = Account::from_hex(OPERATOR_KEY).unwrap();
         let bonds = Bonds::at_base_fee(1_000_000_000).unwrap();
-        let parameters = Parameters { operator: operator.address(), periods: PERIODS, bonds };
+        // The least that there can be.
+        let operator_bond_wei = bonds.fault_slash_wei + bonds.receipt_slash_wei;
+        let parameters = Parameters { operator: operator.address(), periods: PERIODS, bonds, operator_bond_wei };
         let deployer = Sender::new(node.clone(), operator, SenderSettings::default()).await.unwrap();
         let deployment = deploy::deploy(&deployer, &parameters).await.unwrap().deployment;
         let root_chain = RootChain::new(node.clone(), deployment.contract);
@@ -248,6 +252,69 @@ async fn an_exit_of_a_coin_whose_spend_was_accepted_is_challenged() {
     })
     .await;
     committed(&operator, OutputId::of_output(body.hash(), 0)).await;
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_chain_takes_nothing_more_and_is_read_as_before() {
+    let world = World::new().await;
+    let operator = world.start(FaultPlan::default()).await;
+    let deposit = world.deposit(&operator, 0).await;
+    let (body, signature) = world.sign(deposit.output_id(), vec![deposit.output]);
+    let accepted = operator.client.submit(&body, &signature).await.unwrap();
+    let paid = OutputId::of_output(body.hash(), 0);
+    let number = committed(&operator, paid).await.position.block().unwrap();
+    operator.stop().await;
+
+    world.node.rpc().write::<Value>("evm_increaseTime", json!([PERIODS.sunset + 10])).await.unwrap();
+    world.sender.send(&world.root_chain.close_chain()).await.unwrap();
+    let operator = world.start(FaultPlan::default()).await;
+    let (next, signed) = world.sign(paid, vec![deposit.output]);
+    eventually("it has seen the end", async || operator.client.status().await.ok().filter(|status| status.closed))
+        .await;
+    eventually("it has read its log", async || {
+        let code = code_of(operator.client.submit(&next, &signed).await.unwrap_err());
+        (code == Code::Halted).then_some(())
+    })
+    .await;
+    let status = operator.client.status().await.unwrap();
+    assert_eq!((status.closed, status.halted, status.alarms), (true, false, 1));
+    assert_eq!(operator.client.submit(&body, &signature).await.unwrap(), accepted, "what was promised is repeated");
+    assert!(operator.client.inclusion(paid).await.unwrap().verify().is_ok());
+    assert!(!operator.client.body(number, 1 << 20).await.unwrap().is_empty());
+    operator.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_short_bond_it_waits_until_that_is_funded() {
+    let world = World::new().await;
+    let operator = world.start(FaultPlan::default()).await;
+    let deposit = world.deposit(&operator, 0).await;
+    let (body, signature) = world.sign(deposit.output_id(), vec![deposit.output]);
+    operator.client.submit(&body, &signature).await.unwrap();
+    let paid = OutputId::of_output(body.hash(), 0);
+    committed(&operator, paid).await;
+
+    // Somebody got its key to sign a second promise for the same place.
+    let included = operator.client.inclusion(paid).await.unwrap().verify().unwrap();
+    let (header, index) = (included.header, included.place.index.get());
+    let promised = B256::repeat_byte(9);
+    let receipt = Receipt { number: header.number, first: index, count: 1, root: promised, by: header.timestamp };
+    let key = Account::from_hex(OPERATOR_KEY).unwrap();
+    let signed = key.sign_digest(receipt.signing_hash(&world.deployment.domain()));
+    let held = tx_tree::leaf(body.hash(), included.transaction.witness.hash());
+    let promise = BrokenPromise { index, promised, promised_path: Vec::new(), held, held_path: included.path };
+    let prove = world.root_chain.prove_broken_receipt(&receipt, &signed, Some(&header), &promise);
+    world.sender.send(&prove).await.unwrap();
+
+    let (next, signed) = world.sign(paid, vec![deposit.output]);
+    eventually("it is alarmed", async || operator.client.status().await.ok().filter(|status| status.alarms != 0)).await;
+    assert_eq!(code_of(operator.client.submit(&next, &signed).await.unwrap_err()), Code::BondShort);
+    let slash = world.deployment.bonds.receipt_slash_wei;
+    world.sender.send(&world.root_chain.fund_bond(0, slash)).await.unwrap();
+    eventually("it goes on", async || operator.client.submit(&next, &signed).await.ok()).await;
+    committed(&operator, OutputId::of_output(next.hash(), 0)).await;
+    assert_eq!(operator.client.status().await.unwrap().alarms, 0);
     operator.stop().await;
 }
 

@@ -18,6 +18,7 @@ use plasmid_root_chain::events::decode_event;
 use plasmid_root_chain::sender::Sender;
 use warp::Filter;
 
+use crate::breaches::LeafBytes;
 use crate::people::{Coin, Signed};
 use crate::world::eventually;
 
@@ -112,17 +113,13 @@ impl CheatingOperator {
     }
 
     /// Commits a block of any leaves under any unspent root, and returns its number.
+    /// A leaf without body and witness is the empty leaf.
     ///
     /// # Panics
     ///
     /// If the root chain refuses it.
-    pub async fn commit_raw(
-        &mut self,
-        leaves: &[(Vec<u8>, Vec<u8>)],
-        utxo_root: B256,
-        serving: Serving,
-    ) -> BlockNumber {
-        let items: Vec<_> = leaves.iter().map(|(body, witness)| BodyItem::Preimage { body, witness }).collect();
+    pub async fn commit_raw(&mut self, leaves: &[LeafBytes], utxo_root: B256, serving: Serving) -> BlockNumber {
+        let items: Vec<_> = leaves.iter().map(item).collect();
         let hashes: Vec<B256> = items.iter().map(BodyItem::leaf).collect();
         let mut body = Vec::new();
         items.iter().for_each(|item| item.encode_to(&mut body));
@@ -206,6 +203,10 @@ impl CheatingOperator {
         let body = self.hidden.remove(&number.get()).expect("a withheld body");
         self.bodies.lock().expect("no holder panics").insert(number.get(), body);
     }
+}
+
+fn item((body, witness): &LeafBytes) -> BodyItem<'_> {
+    if body.is_empty() && witness.is_empty() { BodyItem::Empty } else { BodyItem::Preimage { body, witness } }
 }
 
 /// Returns the coins that a transaction makes at a place.

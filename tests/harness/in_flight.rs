@@ -137,7 +137,7 @@ impl World {
     }
 
     /// Returns every event of the contract, in order.
-    async fn history(&self) -> Vec<RootEvent> {
+    pub async fn history(&self) -> Vec<RootEvent> {
         let (node, contract) = (self.root.node(), self.deployment.contract);
         let head = node.head().await.expect("the root chain answers").at.number;
         let logs = node.logs(contract, LogRange::Numbers(0, head)).await.expect("the root chain answers");
@@ -145,7 +145,7 @@ impl World {
     }
 
     /// Returns the books, which balance whatever was done: no coin is paid twice, no asset pays more than was deposited,
-    /// and beside what it owes and credits the contract holds nothing.
+    /// and beside what it owes and credits the contract holds the operator's bond and the rewards that wait, nothing else.
     ///
     /// # Panics
     ///
@@ -162,12 +162,21 @@ impl World {
             assert!(keys.iter().all(|key| key.count == 0), "nothing waits to be paid: {keys:?}");
             let credits = books.credits.get(&asset).copied().unwrap_or_default();
             let held = self.balance(asset, self.deployment.contract).await;
-            assert_eq!(held, U256::from(owed) + credits, "no bond is left in {asset}");
+            let operators = if asset == ETHER { books.operators } else { U256::ZERO };
+            assert_eq!(held, U256::from(owed) + credits + operators, "no bond of an exit is left in {asset}");
         }
         assert!(books.deposited.contains_key(&ETHER), "bonds are ether");
         let mut paid = BTreeSet::new();
         assert!(books.payments.iter().all(|payment| paid.insert(payment.output_id)), "no coin is paid twice");
         books
+    }
+}
+
+impl World {
+    /// Returns what is left of the operator's bond.
+    pub async fn operator_bond(&self) -> U256 {
+        let bond = self.root.operator_bond().await.expect("the root chain answers");
+        U256::from(bond.fault_part_wei) + U256::from(bond.receipt_part_wei)
     }
 }
 
@@ -191,6 +200,8 @@ pub struct Books {
     deposited: BTreeMap<Address, u128>,
     payments: Vec<Payment>,
     credits: BTreeMap<Address, U256>,
+    /// What the operator's bond is, and the rewards that wait for accusers.
+    operators: U256,
 }
 
 #[derive(Debug)]
@@ -222,6 +233,16 @@ impl Books {
                 RootEvent::ExitPaid { output_id, payee, paid, .. } => books.pay(&assets, *output_id, *payee, *paid),
                 RootEvent::Credited { asset, amount, .. } => *books.credits.entry(*asset).or_default() += *amount,
                 RootEvent::Claimed { asset, amount, .. } => *books.credits.entry(*asset).or_default() -= *amount,
+                RootEvent::BondFunded { fault_part, receipt_part, .. } => {
+                    books.operators += U256::from(*fault_part) + U256::from(*receipt_part);
+                }
+                // Half of a slash is burned at once. §3.
+                RootEvent::FaultProven { slashed, .. } | RootEvent::ReceiptSlashed { slashed, .. } => {
+                    books.operators -= slashed - slashed / U256::from(2);
+                }
+                RootEvent::FaultRewarded { amount, .. }
+                | RootEvent::ReceiptRewarded { amount, .. }
+                | RootEvent::BondWithdrawn { amount, .. } => books.operators -= *amount,
                 RootEvent::InFlight { tx_hash, step } => match &**step {
                     InFlightStep::Started { data, transaction, .. } => {
                         assets.extend(data.inputs.iter().map(|input| (input.output_id, input.asset)));

@@ -7,6 +7,7 @@
 //! | [`people`] | who owns, pays and steals |
 //! | [`load`] | clients that pay whatever happens, and remember every answer |
 //! | [`in_flight`] | in-flight exits as people make them, and the books that must balance |
+//! | [`breaches`] | every way to break a block, by name |
 //! | [`cheat`] | the cheating operator: commits any block, withholds any body |
 //! | [`proxy`] | a bad network before the root chain |
 //! | `trouble` | kills and reorganisations in every story of an in-flight exit, on demand |
@@ -14,6 +15,7 @@
 //! Whatever goes wrong in a harness panics with what was expected: a story that cannot be told is a failed test.
 
 pub mod anvil;
+pub mod breaches;
 pub mod cheat;
 pub mod in_flight;
 pub mod load;

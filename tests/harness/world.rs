@@ -152,7 +152,9 @@ impl World {
         let node = node(anvil.url());
         let deployer = sender(node.clone(), &people.processor).await;
         let bonds = Bonds::at_base_fee(BOND_BASE_FEE_WEI).expect("a small base fee");
-        let parameters = Parameters { operator: people.operator.address(), periods: setup.periods, bonds };
+        let (operator, operator_bond_wei) = (people.operator.address(), bonds.operator_bond_wei());
+        let operator_bond_wei = operator_bond_wei.expect("a small base fee");
+        let parameters = Parameters { operator, periods: setup.periods, bonds, operator_bond_wei };
         let deployment = deploy::deploy(&deployer, &parameters).await.expect("the contract deploys").deployment;
         let root = RootChain::new(node, deployment.contract);
         let data = TempDir::new().expect("a temporary folder");
@@ -367,6 +369,10 @@ impl World {
             Some(())
         })
         .await;
+        if self.operator.is_some() {
+            let chain = self.root.child_chain().await.expect("the root chain answers");
+            assert_eq!(chain.halted_from, None, "an honest operator is never convicted");
+        }
     }
 
     /// Waits until operator and watcher have seen the root chain's head, whatever they make of it.
@@ -426,7 +432,9 @@ impl World {
         self.deposited(&receipt)
     }
 
-    fn deposited(&self, receipt: &Landed) -> Coin {
+    /// Returns the coin of the deposit that a receipt shows.
+    #[must_use]
+    pub fn deposited(&self, receipt: &Landed) -> Coin {
         let deposit = self.events(receipt).into_iter().find_map(|event| match event {
             RootEvent::Deposited(deposit) => Some(deposit),
             _ => None,

@@ -8,7 +8,7 @@ use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether, even
 use plasmid_node::wire::Verdict;
 
 #[tokio::test]
-async fn older_coins_are_paid_before_what_a_bad_block_mints() {
+async fn older_coins_are_paid_before_what_a_withheld_block_mints() {
     let (world, mut cheat) = World::cheated().await;
     let (alice, mallory) = (&world.people.alice, &world.people.mallory);
     let alices = world.deposit(alice, 10 * ETHER_UNIT).await;
@@ -18,10 +18,11 @@ async fn older_coins_are_paid_before_what_a_bad_block_mints() {
     let good = cheat.commit(std::slice::from_ref(&honest), Serving::Served).await;
     assert_eq!(world.verdict(good).await, Verdict::Valid);
 
-    // Mallory and the operator mint eleven ether out of one.
+    // Mallory and the operator mint eleven ether out of one, and show it to nobody.
     let minting = mallory.sign(&world.domain(), &[mallorys], vec![ether(mallory, 11 * ETHER_UNIT)]);
-    let bad = cheat.commit(std::slice::from_ref(&minting), Serving::Served).await;
-    assert_eq!(world.verdict(bad).await, Verdict::Invalid);
+    let bad = cheat.commit(std::slice::from_ref(&minting), Serving::Withheld).await;
+    world.move_time(PERIODS.grace() + 5).await;
+    assert_eq!(world.verdict(bad).await, Verdict::Withheld);
 
     let minted = world.start_exit_by(mallory, &minting, 0, &cheat.inclusion(bad, 0)).await;
     world.move_time(PERIODS.minimum_exit_period / 2).await;

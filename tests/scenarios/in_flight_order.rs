@@ -20,8 +20,9 @@ async fn a_fresh_deposit_beside_a_minted_coin_does_not_lift_it() {
     let good = cheat.commit(std::slice::from_ref(&honest), Serving::Served).await;
     let minting = mallory.sign(&world.domain(), &[mallorys], vec![ether(mallory, 11 * ETHER_UNIT)]);
     let place = cheat.next_place(0);
-    let bad = cheat.commit(std::slice::from_ref(&minting), Serving::Served).await;
-    assert_eq!(world.verdict(bad).await, Verdict::Invalid);
+    let bad = cheat.commit(std::slice::from_ref(&minting), Serving::Withheld).await;
+    world.move_time(PERIODS.grace() + 5).await;
+    assert_eq!(world.verdict(bad).await, Verdict::Withheld);
 
     let fresh = world.deposit(mallory, ETHER_UNIT).await;
     let minted = made(place, &minting.placed())[0];

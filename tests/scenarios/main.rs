@@ -3,6 +3,7 @@
 mod agreement;
 mod bad_block;
 mod exits;
+mod faults;
 mod in_flight;
 mod in_flight_contested;
 mod in_flight_frozen;

@@ -47,6 +47,13 @@ pub(crate) enum Action {
         txs: Vec<Option<Label>>,
         uncovered: u64,
         flaw: Flaw,
+        /// What is wrong with leaves: of which, and how.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        crooks: Vec<(u8, u32)>,
+    },
+    /// So many empty blocks, a second apart, by whoever is the operator.
+    Blocks {
+        count: u32,
     },
     StartStandard {
         by: u8,
@@ -120,12 +127,37 @@ pub(crate) enum Action {
         by: u8,
         tx: Label,
     },
-    /// A conviction makes blocks void. §3.
-    Halt {
-        from: u64,
+    /// Announces what `accuser` is going to show.
+    Announce {
+        by: u8,
+        accuser: u8,
+        what: Evidence,
     },
-    /// The sunset time is over. §8.
-    CloseChain,
+    Prove {
+        by: u8,
+        what: Evidence,
+    },
+    FundBond {
+        by: u8,
+        fault_part: u128,
+        receipt_part: u128,
+        wei: i64,
+    },
+    WithdrawBond {
+        by: u8,
+        to: u8,
+    },
+    ProposeOperator {
+        by: u8,
+        next: u8,
+    },
+    AcceptOperator {
+        by: u8,
+        first_block: u64,
+    },
+    CloseChain {
+        by: u8,
+    },
     /// An account receives ether in another way from now on.
     Behave {
         who: u8,
@@ -142,6 +174,72 @@ pub(crate) enum Action {
         who: u8,
         blocked: bool,
     },
+}
+
+/// What is shown against the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Evidence {
+    Fault(Accusation),
+    Receipt(ReceiptRef),
+}
+
+/// A leaf that is said to break a rule; what else the proof takes is looked up when it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Accusation {
+    pub(crate) kind: Kind,
+    /// Number of the block and index of the leaf, modulo how many there are.
+    pub(crate) place: (u64, u32),
+    pub(crate) input: u8,
+    /// The other spend's place.
+    pub(crate) other: (u64, u32),
+    /// Which of several things is shown, where there are several.
+    pub(crate) nth: u8,
+}
+
+/// The provers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    NotCanonical,
+    NotBefore,
+    NotMade,
+    NotDeposited,
+    NotSigned,
+    Unbalanced,
+    DoubleSpend,
+    Settled,
+    Exiting,
+    ExitingInFlight,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::NotCanonical,
+        Self::NotBefore,
+        Self::NotMade,
+        Self::NotDeposited,
+        Self::NotSigned,
+        Self::Unbalanced,
+        Self::DoubleSpend,
+        Self::Settled,
+        Self::Exiting,
+        Self::ExitingInFlight,
+    ];
+}
+
+/// A receipt over a block's leaves with another one in between, and what is shown of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReceiptRef {
+    pub(crate) number: u64,
+    pub(crate) first: u32,
+    pub(crate) count: u32,
+    pub(crate) by: u64,
+    /// The index whose leaf is not the block's.
+    pub(crate) altered: Option<u32>,
+    /// The index that is shown.
+    pub(crate) shown: u32,
+    pub(crate) signer: u8,
+    /// Whether the block's header is shown.
+    pub(crate) with_header: bool,
 }
 
 /// What is wrong with a submitted block.
@@ -172,10 +270,16 @@ impl Action {
             | Self::ChallengeCanonicity { .. }
             | Self::Respond { .. }
             | Self::ChallengePiece { .. }
-            | Self::Close { .. } => true,
+            | Self::Close { .. }
+            | Self::Announce { .. }
+            | Self::Prove { .. }
+            | Self::FundBond { .. }
+            | Self::WithdrawBond { .. }
+            | Self::ProposeOperator { .. }
+            | Self::AcceptOperator { .. }
+            | Self::CloseChain { .. } => true,
             Self::Sign { .. }
-            | Self::Halt { .. }
-            | Self::CloseChain
+            | Self::Blocks { .. }
             | Self::Behave { .. }
             | Self::TokenBehave { .. }
             | Self::TokenBlocks { .. } => false,

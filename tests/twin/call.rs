@@ -2,15 +2,18 @@
 
 mod spoil;
 
-use alloy_primitives::{Address, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::{
-    Anchor, Call, Contract, InclusionProof, InputProof, Pay, PieceRecord, Revert, Spend, Submission,
+    Anchor, Call, Contract, InclusionProof, InputProof, Pay, PieceRecord, Revert, ShownReceipt, Spend, Submission,
 };
 use plasmid_exit_game::exit::in_flight::PieceSet;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::{RootEvent, RootRef};
+use plasmid_exit_game::fault::{Creation, FaultProof, Origin, ShownBody, ShownLeaf};
 use plasmid_exit_game::output::TxHash;
+use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::receipt::{BrokenPromise, Receipt};
 use plasmid_root_chain::bindings::{Value, encode_call};
 
 /// What is called. Everything in it may be as hostile as bytes can be.
@@ -98,9 +101,37 @@ pub(crate) enum Function {
         tx_hash: TxHash,
         data: Bytes,
     },
+    AnnounceFault {
+        announcement: B256,
+    },
+    ProveFault {
+        proof: Box<FaultProof>,
+    },
+    ProveBrokenReceipt {
+        receipt: Receipt,
+        signature: Bytes,
+        header: Header,
+        broken: BrokenPromise,
+    },
+    FundBond {
+        fault_part: u128,
+        receipt_part: u128,
+    },
+    WithdrawBond {
+        to: Address,
+    },
+    ProposeOperator {
+        next: Address,
+    },
+    AcceptOperator {
+        first_block: u64,
+    },
+    CloseChain,
 }
 
-/// The types of `InclusionProof`, `InputProof`, `Spend` and `ExitRecord`.
+/// The types of the structs.
+const HEADER: &str = "(uint64,bytes32,bytes32,uint32,uint64,uint64)";
+const CREATION: &str = "(bytes,uint64)";
 const INCLUSION: &str = "((uint64,bytes32,bytes32,uint32,uint64,uint64),uint32,bytes32,bytes32[])";
 const RECORD: &str = "(bytes32,uint64,address,address,uint128,uint64)";
 
@@ -124,6 +155,14 @@ impl Function {
             Self::RespondNotCanonical { .. } => "respondNotCanonical",
             Self::ChallengePieceSpent { .. } => "challengePieceSpent",
             Self::CloseInFlightExit { .. } => "closeInFlightExit",
+            Self::AnnounceFault { .. } => "announceFault",
+            Self::ProveFault { proof } => prover(proof),
+            Self::ProveBrokenReceipt { .. } => "proveBrokenReceipt",
+            Self::FundBond { .. } => "fundBond",
+            Self::WithdrawBond { .. } => "withdrawBond",
+            Self::ProposeOperator { .. } => "proposeOperator",
+            Self::AcceptOperator { .. } => "acceptOperator",
+            Self::CloseChain => "closeChain",
         }
     }
 
@@ -168,6 +207,18 @@ impl Function {
                 model.challenge_piece_spent(call, body, data, *piece, spend, pay)
             }
             Self::CloseInFlightExit { tx_hash, data } => model.close_in_flight_exit(call, *tx_hash, data, pay),
+            Self::AnnounceFault { announcement } => model.announce_fault(call, *announcement),
+            Self::ProveFault { proof } => model.prove_fault(call, proof, keccak256(self.calldata()), pay),
+            Self::ProveBrokenReceipt { receipt, signature, header, broken } => {
+                let header = Some(header).filter(|header| header.number != BlockNumber::ZERO);
+                let shown = ShownReceipt { receipt, signature, header, broken };
+                model.prove_broken_receipt(call, &shown, keccak256(self.calldata()), pay)
+            }
+            Self::FundBond { fault_part, receipt_part } => model.fund_bond(call, value, *fault_part, *receipt_part),
+            Self::WithdrawBond { to } => model.withdraw_bond(call, *to, pay),
+            Self::ProposeOperator { next } => model.propose_operator(call, *next),
+            Self::AcceptOperator { first_block } => model.accept_operator(call, *first_block),
+            Self::CloseChain => model.close_chain(call),
         }
     }
 
@@ -250,6 +301,32 @@ impl Function {
             Self::CloseInFlightExit { tx_hash, data } => {
                 ("closeInFlightExit(bytes32,bytes)".to_owned(), vec![tx_hash.0.into(), bytes(data)])
             }
+            Self::AnnounceFault { announcement } => ("announceFault(bytes32)".to_owned(), vec![(*announcement).into()]),
+            Self::ProveFault { proof } => {
+                let (types, args) = proof_parts(proof);
+                (format!("{}({types})", prover(proof)), args)
+            }
+            Self::ProveBrokenReceipt { receipt, signature, header, broken } => {
+                let Receipt { number, first, count, root, by } = *receipt;
+                let receipt =
+                    [number.get().into(), u64::from(first).into(), u64::from(count).into(), root.into(), by.into()];
+                let BrokenPromise { index, promised, promised_path, held, held_path } = broken;
+                let index = u64::from(*index).into();
+                let broken = vec![index, (*promised).into(), path(promised_path), (*held).into(), path(held_path)];
+                let types = "(uint64,uint32,uint32,bytes32,uint64),bytes";
+                let broken_type = "(uint32,bytes32,bytes32[],bytes32,bytes32[])";
+                (
+                    format!("proveBrokenReceipt({types},{HEADER},{broken_type})"),
+                    vec![Value::Tuple(receipt.into()), bytes(signature), header_value(header), Value::Tuple(broken)],
+                )
+            }
+            Self::FundBond { fault_part, receipt_part } => {
+                ("fundBond(uint128,uint128)".to_owned(), vec![(*fault_part).into(), (*receipt_part).into()])
+            }
+            Self::WithdrawBond { to } => ("withdrawBond(address)".to_owned(), vec![(*to).into()]),
+            Self::ProposeOperator { next } => ("proposeOperator(address)".to_owned(), vec![(*next).into()]),
+            Self::AcceptOperator { first_block } => ("acceptOperator(uint64)".to_owned(), vec![(*first_block).into()]),
+            Self::CloseChain => ("closeChain()".to_owned(), vec![]),
         };
         encode_call(&signature, &args).expect("the signature fits its arguments")
     }
@@ -268,19 +345,88 @@ fn pieces_value(pieces: PieceSet) -> Value {
     u64::from(pieces.bits()).into()
 }
 
-fn inclusion(proof: &InclusionProof) -> Value {
-    let InclusionProof { header, index, witness_hash, path } = proof;
+fn header_value(header: &Header) -> Value {
     let Header { number, tx_root, utxo_root, tx_count, deposit_count, timestamp } = *header;
-    let header = Value::Tuple(vec![
+    Value::Tuple(vec![
         number.get().into(),
         tx_root.into(),
         utxo_root.into(),
         u64::from(tx_count).into(),
         deposit_count.into(),
         timestamp.into(),
-    ]);
-    let path = Value::List(path.iter().map(|&sibling| sibling.into()).collect());
-    Value::Tuple(vec![header, u64::from(*index).into(), (*witness_hash).into(), path])
+    ])
+}
+
+fn path(siblings: &[B256]) -> Value {
+    Value::List(siblings.iter().map(|&sibling| sibling.into()).collect())
+}
+
+fn inclusion(proof: &InclusionProof) -> Value {
+    let InclusionProof { header, index, witness_hash, path: siblings } = proof;
+    let header = header_value(header);
+    Value::Tuple(vec![header, u64::from(*index).into(), (*witness_hash).into(), path(siblings)])
+}
+
+/// Returns which prover takes the proof.
+fn prover(proof: &FaultProof) -> &'static str {
+    match proof {
+        FaultProof::NotCanonical { .. } => "proveFaultNotCanonical",
+        FaultProof::NotBefore { .. } => "proveFaultNotBefore",
+        FaultProof::NotMade { .. } => "proveFaultNotMade",
+        FaultProof::NotDeposited { .. } => "proveFaultNotDeposited",
+        FaultProof::NotSigned { .. } => "proveFaultNotSigned",
+        FaultProof::Unbalanced { .. } => "proveFaultUnbalanced",
+        FaultProof::DoubleSpend { .. } => "proveFaultDoubleSpend",
+        FaultProof::Settled { .. } => "proveFaultSettled",
+        FaultProof::Exiting { .. } => "proveFaultExiting",
+        FaultProof::ExitingInFlight { .. } => "proveFaultExitingInFlight",
+    }
+}
+
+/// Returns what the prover takes: the types, and the values.
+fn proof_parts(proof: &FaultProof) -> (String, Vec<Value>) {
+    let of_leaf = |ShownLeaf { body, witness, inclusion: shown }: &ShownLeaf| {
+        (format!("bytes,bytes,{INCLUSION}"), vec![bytes(body), bytes(witness), inclusion(shown)])
+    };
+    let of_body = |ShownBody { body, inclusion: shown }: &ShownBody| {
+        (format!("bytes,{INCLUSION}"), vec![bytes(body), inclusion(shown)])
+    };
+    let small = |number: &u8| Value::from(u64::from(*number));
+    let creation = |Creation { fields, index }: &Creation| Value::Tuple(vec![bytes(fields), (*index).into()]);
+    let ((first, mut values), (more, others)) = match proof {
+        FaultProof::NotCanonical { leaf } => (of_leaf(leaf), (String::new(), vec![])),
+        FaultProof::NotBefore { leaf, input } => (of_leaf(leaf), (",uint8".to_owned(), vec![small(input)])),
+        FaultProof::NotMade { leaf, input, origin } => {
+            let Origin { header, path: siblings, tx_hash, witness_hash, body, witness } = origin;
+            let origin = [header_value(header), path(siblings), (*tx_hash).into(), (*witness_hash).into()];
+            let origin = Value::Tuple(origin.into_iter().chain([bytes(body), bytes(witness)]).collect());
+            let types = format!(",uint8,({HEADER},bytes32[],bytes32,bytes32,bytes,bytes)");
+            (of_leaf(leaf), (types, vec![small(input), origin]))
+        }
+        FaultProof::NotDeposited { leaf, input, creation: shown }
+        | FaultProof::NotSigned { leaf, input, creation: shown } => {
+            (of_leaf(leaf), (format!(",uint8,{CREATION}"), vec![small(input), creation(shown)]))
+        }
+        FaultProof::Unbalanced { spend, creations } => {
+            let creations = Value::List(creations.iter().map(creation).collect());
+            (of_body(spend), (format!(",{CREATION}[]"), vec![creations]))
+        }
+        FaultProof::DoubleSpend { spend, other, output_id } => {
+            let (types, mut values) = of_body(other);
+            values.push(output_id.0.into());
+            (of_body(spend), (format!(",{types},bytes32"), values))
+        }
+        FaultProof::Settled { spend, input } => (of_body(spend), (",uint8".to_owned(), vec![small(input)])),
+        FaultProof::Exiting { spend, input, exit } => {
+            (of_body(spend), (format!(",uint8,{RECORD}"), vec![small(input), exit_record(exit)]))
+        }
+        FaultProof::ExitingInFlight { spend, input, exit_body, piece } => {
+            let values = vec![small(input), bytes(exit_body), small(piece)];
+            (of_body(spend), (",uint8,bytes,uint8".to_owned(), values))
+        }
+    };
+    values.extend(others);
+    (first + &more, values)
 }
 
 fn input_proofs(proofs: &[InputProof]) -> Value {

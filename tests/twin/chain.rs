@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::{InclusionProof, InputProof};
+use plasmid_exit_game::fault::Creation;
 use plasmid_exit_game::output::{Deposit, Output, OutputId, TxHash};
-use plasmid_exit_game::position::{Place, Position, TxIndex};
-use plasmid_exit_game::signature::{Domain, Signature};
+use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
+use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN, Signature};
 use plasmid_exit_game::transaction::{Transaction, Witness};
 use plasmid_exit_game::tx_tree;
 
@@ -32,6 +33,36 @@ pub(crate) struct Signed {
 pub(crate) struct Chain {
     pub(crate) deposits: BTreeMap<Label, Deposit>,
     pub(crate) transactions: BTreeMap<Label, Signed>,
+    /// The committed blocks, in their order.
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A committed block.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) header: Header,
+    pub(crate) leaves: Vec<Leaf>,
+    pub(crate) paths: Vec<Vec<B256>>,
+}
+
+/// A leaf with its preimage.
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    /// The transaction whose body it has.
+    pub(crate) label: Option<Label>,
+    pub(crate) leaf: B256,
+    /// Body and witness, none of an empty leaf.
+    pub(crate) preimage: Option<(Bytes, Bytes)>,
+}
+
+impl Block {
+    /// Returns the inclusion of what stands at an index.
+    pub(crate) fn inclusion(&self, index: u32) -> Option<InclusionProof> {
+        let at = index as usize;
+        let (_, witness) = self.leaves.get(at)?.preimage.as_ref()?;
+        let path = self.paths[at].clone();
+        Some(InclusionProof { header: self.header, index, witness_hash: keccak256(witness), path })
+    }
 }
 
 impl Chain {
@@ -61,30 +92,67 @@ impl Chain {
         Some(())
     }
 
-    /// Returns the leaves of a block of these transactions with their witnesses' hashes; what is unknown is left out, and
+    /// Returns the leaves of block `number` with these transactions, some of them crooked; what is unknown is left out, and
     /// `None` is an empty leaf.
-    pub(crate) fn leaves(&self, txs: &[Option<Label>]) -> Vec<(Option<Label>, B256, B256)> {
+    pub(crate) fn leaves(&self, number: u64, txs: &[Option<Label>], crooks: &[(u8, u32)]) -> Vec<Leaf> {
         let leaf = |label: &Option<Label>| match label {
-            None => Some((None, B256::ZERO, tx_tree::EMPTY_LEAF)),
+            None => Some(Leaf { label: None, leaf: tx_tree::EMPTY_LEAF, preimage: None }),
             Some(label) => {
                 let signed = self.transactions.get(label)?;
-                let placement = signed.inputs.iter().map(|&input| self.position(input, 0)).collect();
-                let witness = Witness { signature: signed.signature, placement }.hash();
-                Some((Some(*label), witness, tx_tree::leaf(signed.tx_hash, witness)))
+                let placement = signed.inputs.iter().map(|&input| self.placement(number, txs, input)).collect();
+                let witness = Witness { signature: signed.signature, placement }.encode();
+                Some(Leaf::of(Some(*label), signed.bytes.clone(), witness.into()))
             }
         };
-        txs.iter().filter_map(leaf).collect()
+        let mut leaves: Vec<Leaf> = txs.iter().filter_map(leaf).collect();
+        for &(at, how) in crooks {
+            let index = usize::from(at) % leaves.len().max(1);
+            if let Some(leaf) = leaves.get_mut(index) {
+                leaf.make_crooked(number, index as u64, how);
+            }
+        }
+        leaves
+    }
+
+    /// Returns where an input was made: in an earlier block, or by one of these transactions of block `number`.
+    fn placement(&self, number: u64, txs: &[Option<Label>], input: CoinRef) -> Position {
+        let is_new = self.places_of(input) == 0;
+        let index = txs.iter().position(|tx| *tx == Some(input.made_by)).filter(|_| is_new);
+        let position = index.and_then(|index| {
+            let place = Place { block: BlockNumber::new(number)?, index: TxIndex::new(index as u32)? };
+            place.output(input.output)
+        });
+        position.unwrap_or_else(|| self.position(input, 0))
     }
 
     /// Notes where a committed block includes transactions.
-    pub(crate) fn include(&mut self, header: Header, leaves: &[(Option<Label>, B256, B256)]) {
-        let hashes: Vec<B256> = leaves.iter().map(|&(_, _, leaf)| leaf).collect();
-        for ((index, &(label, witness_hash, _)), path) in (0..).zip(leaves).zip(tx_tree::all_paths(&hashes)) {
-            let signed = label.and_then(|label| self.transactions.get_mut(&label));
-            signed.into_iter().for_each(|signed| {
-                signed.places.push(InclusionProof { header, index, witness_hash, path: path.clone() });
-            });
+    pub(crate) fn include(&mut self, header: Header, leaves: Vec<Leaf>) {
+        let hashes: Vec<B256> = leaves.iter().map(|leaf| leaf.leaf).collect();
+        let block = Block { header, leaves, paths: tx_tree::all_paths(&hashes) };
+        for (index, leaf) in (0..).zip(&block.leaves) {
+            let signed = leaf.label.and_then(|label| self.transactions.get_mut(&label));
+            signed.into_iter().for_each(|signed| signed.places.extend(block.inclusion(index)));
         }
+        self.blocks.push(block);
+    }
+
+    /// Returns a block by its number.
+    pub(crate) fn block(&self, number: u64) -> Option<&Block> {
+        self.blocks.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// Returns what made a coin.
+    pub(crate) fn creation(&self, output_id: OutputId) -> Option<Creation> {
+        let (coin, _, _) = self.coins().find(|&(_, id, _)| id == output_id)?;
+        Some(match self.deposits.get(&coin.made_by) {
+            Some(&Deposit { nonce, output }) => {
+                Creation { fields: Bytes::copy_from_slice(&output.deposit_fields()), index: nonce }
+            }
+            None => {
+                let fields = self.transactions.get(&coin.made_by)?.bytes.clone();
+                Creation { fields, index: u64::from(coin.output) }
+            }
+        })
     }
 
     /// Returns a coin's name and what it is worth.
@@ -119,8 +187,8 @@ impl Chain {
     /// Returns a proof of what made an input at one of its places; an empty one if it was made nowhere.
     pub(crate) fn input_proof(&self, coin: CoinRef, place: u8) -> Option<InputProof> {
         let position = self.position(coin, place).bits();
-        if let Some(Deposit { output: Output { owner, asset, amount }, .. }) = self.deposits.get(&coin.made_by) {
-            let creation = [owner.as_slice(), asset.as_slice(), &amount.to_be_bytes()].concat().into();
+        if let Some(Deposit { output, .. }) = self.deposits.get(&coin.made_by) {
+            let creation = Bytes::copy_from_slice(&output.deposit_fields());
             return Some(InputProof { position, creation, inclusion: InclusionProof::NONE });
         }
         let signed = self.transactions.get(&coin.made_by)?;
@@ -140,6 +208,44 @@ impl Chain {
             (None, None) => None,
         };
         position.expect("nonces and indexes are small")
+    }
+}
+
+impl Leaf {
+    fn of(label: Option<Label>, body: Bytes, witness: Bytes) -> Self {
+        let leaf = tx_tree::leaf(TxHash(keccak256(&body)), keccak256(&witness));
+        Self { label, leaf, preimage: Some((body, witness)) }
+    }
+
+    /// Makes the leaf at an index of a block break a rule, or look so.
+    fn make_crooked(&mut self, number: u64, index: u64, how: u32) {
+        let Some((body, witness)) = self.preimage.take() else { return };
+        let (mut body, mut witness) = (body.to_vec(), witness.to_vec());
+        let inputs = (witness.len() - SIGNATURE_LEN) / 8;
+        let (way, rest) = (how % 12, how / 12);
+        let at = SIGNATURE_LEN + rest as usize % inputs * 8;
+        let rest = u64::from(rest / 16);
+        let mut place = |bits: u64| witness[at..at + 8].copy_from_slice(&bits.to_be_bytes());
+        let position = |block: u64, index: u64| block << 24 | index << 4;
+        match way {
+            0 => {
+                let at = rest as usize % body.len();
+                body[at % 3] ^= 1;
+                self.label = None;
+            }
+            1 => witness.truncate(witness.len() - 1),
+            2 => witness[SIGNATURE_LEN / 2..SIGNATURE_LEN].fill(0xff),
+            3 => place((1 << 63) | 1),
+            4 => place(position(number, index)),
+            5 => place(position(number, index + 1)),
+            6 => place(position(rest % number, rest / 16 % 4) | (rest / 64 % 3)),
+            7 => place(position(rest % number, 9)),
+            8 => place((1 << 63) | ((rest % 8) << 4)),
+            9 => witness[rest as usize % SIGNATURE_LEN / 2] ^= 1,
+            10 => witness[at + 7] ^= 1,
+            _ => place(0),
+        }
+        *self = Self::of(self.label, body.into(), witness.into());
     }
 }
 

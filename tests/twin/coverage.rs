@@ -6,6 +6,7 @@ use std::fmt;
 use plasmid_exit_game::exit::contract::Contract;
 use plasmid_exit_game::exit::in_flight::{Decision, InputData};
 use plasmid_exit_game::facts::{InFlightStep, RootEvent};
+use plasmid_exit_game::fault::Rule;
 
 use crate::evm::PERIODS;
 use crate::words::FIELDS;
@@ -158,6 +159,24 @@ fn name_of(event: &RootEvent) -> &'static str {
         RootEvent::ExitKeysCleared { .. } => "ExitKeysCleared",
         RootEvent::Credited { .. } => "Credited",
         RootEvent::Claimed { .. } => "Claimed",
+        RootEvent::FaultAnnounced { .. } => "FaultAnnounced",
+        RootEvent::FaultProven { rule, .. } => match rule {
+            Rule::R1 => "FaultProven R1",
+            Rule::R2 => "FaultProven R2",
+            Rule::R3 => "FaultProven R3",
+            Rule::R4 => "FaultProven R4",
+            Rule::R5 => "FaultProven R5",
+            Rule::R6 => "FaultProven R6",
+            Rule::R7 => "FaultProven R7",
+        },
+        RootEvent::FaultRewarded { .. } => "FaultRewarded",
+        RootEvent::ReceiptSlashed { .. } => "ReceiptSlashed",
+        RootEvent::ReceiptRewarded { .. } => "ReceiptRewarded",
+        RootEvent::BondFunded { .. } => "BondFunded",
+        RootEvent::BondWithdrawn { .. } => "BondWithdrawn",
+        RootEvent::OperatorProposed { .. } => "OperatorProposed",
+        RootEvent::OperatorAccepted { .. } => "OperatorAccepted",
+        RootEvent::ChainClosed => "ChainClosed",
         RootEvent::InFlight { step, .. } => match &**step {
             InFlightStep::Started { .. } => "InFlightExitStarted",
             InFlightStep::Improved { .. } => "InFlightExitImproved",

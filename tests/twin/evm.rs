@@ -61,8 +61,13 @@ pub(crate) fn parameters() -> Parameters {
         piece_bond_per_input: 300,
         piece_bounty: 200,
         piece_bounty_per_input: 30,
+        fault_slash: 9_001,
+        receipt_slash: 3_000,
     }
 }
+
+/// The operator's, of which all beyond a fault's slash is for receipts.
+pub(crate) const OPERATOR_BOND: u128 = 9_001 + 2 * 3_000;
 
 /// How a call of the contract ended.
 #[derive(Debug)]
@@ -111,16 +116,22 @@ impl Evm {
             parameters.piece_bond_per_input.into(),
             parameters.piece_bounty.into(),
             parameters.piece_bounty_per_input.into(),
+            parameters.fault_slash.into(),
+            parameters.receipt_slash.into(),
         ]);
         let artifact = |name: &str| {
             let path = artifacts.join(name);
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         };
-        let facet = evm.create(STRANGER, &artifact("InFlightExits.json"), std::slice::from_ref(&fixed));
-        evm.contract = evm.create(STRANGER, &artifact("RootChain.json"), &[fixed, facet.into()]);
+        let bond = AccountInfo { balance: U256::from(OPERATOR_BOND), ..AccountInfo::default() };
+        evm.db.insert_account_info(STRANGER, bond);
+        let facets = ["InFlightExits.json", "Faults.json", "Operations.json"];
+        let facets = facets.map(|name| evm.create(0, &artifact(name), std::slice::from_ref(&fixed)).into());
+        let args = [fixed, Value::Tuple(facets.into())];
+        evm.contract = evm.create(OPERATOR_BOND, &artifact("RootChain.json"), &args);
         let token = artifact("testing/HostileToken.json");
-        evm.tokens = [evm.create(STRANGER, &token, &[]), evm.create(STRANGER, &token, &[])];
-        let receiver = evm.create(STRANGER, &artifact("testing/HostileReceiver.json"), &[0u64.into()]);
+        evm.tokens = [evm.create(0, &token, &[]), evm.create(0, &token, &[])];
+        let receiver = evm.create(0, &artifact("testing/HostileReceiver.json"), &[0u64.into()]);
 
         // People are accounts with keys that have handed their code over to a hostile receiver (EIP-7702).
         for (number, &account) in (0..).zip(&people) {
@@ -173,6 +184,16 @@ impl Evm {
         }
     }
 
+    /// Returns with what data a call would be refused, `None` if it would not, and leaves everything as it is.
+    pub(crate) fn refusal(&mut self, caller: Address, data: Bytes) -> Option<Bytes> {
+        let mut aside = Self { db: self.db.clone(), people: Vec::new(), ..*self };
+        match aside.call(caller, self.contract, U256::ZERO, data) {
+            Ended::Done(..) => None,
+            Ended::Refused(data) => Some(data),
+            Ended::Broken(reason) => panic!("the contract breaks: {reason:?}"),
+        }
+    }
+
     pub(crate) fn behave(&mut self, account: Address, receiver: Receiver) {
         self.must(account, account, "behave(uint8)", &[(receiver as u64).into()]);
     }
@@ -188,16 +209,6 @@ impl Evm {
     /// Returns the error that the last call out of a payment to this account met, as its view returns it.
     pub(crate) fn reentry_error(&mut self, account: Address) -> B256 {
         B256::from_slice(&self.must(Address::ZERO, account, "reentryError()", &[]))
-    }
-
-    /// Writes a word of the contract, as parts of it that do not exist yet would.
-    pub(crate) fn store(&mut self, slot: U256, word: U256) {
-        self.db.insert_account_storage(self.contract, slot, word).expect("an empty database has every account");
-    }
-
-    /// Returns the contract's word at a slot.
-    pub(crate) fn load(&mut self, slot: U256) -> U256 {
-        self.db.storage(self.contract, slot).expect("an empty database has every word")
     }
 
     /// Returns all words of an account that are not zero.
@@ -219,9 +230,10 @@ impl Evm {
         token.storage.get(&U256::from_be_bytes(slot.0)).copied().unwrap_or_default()
     }
 
-    fn create(&mut self, caller: Address, artifact: &str, args: &[Value]) -> Address {
+    /// Deploys a contract from a stranger's account with so many wei.
+    fn create(&mut self, wei: u128, artifact: &str, args: &[Value]) -> Address {
         let code = encode_creation(artifact, args).expect("the artifact's constructor takes these");
-        match self.transact(caller, TxKind::Create, U256::ZERO, code) {
+        match self.transact(STRANGER, TxKind::Create, U256::from(wei), code) {
             ExecutionResult::Success { output: Output::Create(_, Some(address)), .. } => address,
             other => panic!("a deployment failed: {other:?}"),
         }

@@ -1,11 +1,11 @@
 //! The next step of a random sequence: mostly possible, often at the edge of a period, now and then spoilt.
 
+mod faults;
 mod in_flight;
 mod ledger;
 
 use alloy_primitives::Address;
 use plasmid_exit_game::exit::contract::OpenExit;
-use plasmid_exit_game::exit::in_flight::OldestPlace;
 use plasmid_exit_game::exit::standard::{ExitRecord, Standing};
 use plasmid_exit_game::output::OutputId;
 use rand::RngExt;
@@ -25,6 +25,8 @@ pub(crate) fn next(random: &mut StdRng, world: &World, id: Label) -> Step {
     choices.standard_exits();
     choices.in_flight_exits();
     choices.payments();
+    choices.faults();
+    choices.operations();
     choices.surroundings();
     let (random, weighted) = (choices.random, choices.weighted);
     let (_, mut action) =
@@ -48,7 +50,11 @@ fn wait(random: &mut StdRng, world: &World) -> u64 {
         [freeze - 1, freeze, freeze + 1, end - 1, end, exit.key - 1, exit.key]
     });
     let keys = pending(world).flat_map(|(_, record)| [record.key - 1, record.key]);
-    let mut edges: Vec<u64> = exits.chain(keys).filter(|&edge| edge > world.now).collect();
+    let sunset = world.model.head().last_timestamp + PERIODS.sunset;
+    let unlocked = world.model.head().closed_at.map(|closed_at| PERIODS.end_of_convictions(closed_at));
+    let ends = if one_in(random, 20) { [sunset - 1, sunset].to_vec() } else { Vec::new() };
+    let ends = ends.into_iter().chain(unlocked.into_iter().flat_map(|end| [end - 1, end]));
+    let mut edges: Vec<u64> = exits.chain(keys).chain(ends).filter(|&edge| edge > world.now).collect();
     edges.sort_unstable();
     edges.dedup();
     edges.truncate(3);
@@ -188,23 +194,6 @@ impl Choices<'_> {
     }
 
     fn surroundings(&mut self) {
-        let world = self.world;
-        // A void block matters most where an open exit depends on it.
-        let places = open_exits(world).filter_map(|(_, _, exit)| match exit.oldest {
-            OldestPlace::Own(place) | OldestPlace::Competitors(Some(place)) => Some(place.block.get()),
-            OldestPlace::Nobodys | OldestPlace::Competitors(None) => None,
-        });
-        let places: Vec<u64> = places.collect();
-        let next_number = world.model.head().next_number;
-        if let Some(from) = self.pick(&places).filter(|_| one_in(self.random, 6)) {
-            self.add(1, Action::Halt { from });
-        } else if one_in(self.random, 6) && next_number > 1 {
-            let from = self.random.random_range(1..next_number);
-            self.add(1, Action::Halt { from });
-        }
-        if one_in(self.random, 60) {
-            self.add(1, Action::CloseChain);
-        }
         let who = self.person();
         // Half of the time back to what does no harm.
         let (how, blocked) = if self.random.random() { (0, false) } else { (self.random.random_range(0..9), true) };
@@ -232,17 +221,20 @@ fn distort(random: &mut StdRng, action: &mut Action) {
         | Action::ChallengeCanonicity { by, .. }
         | Action::Respond { by, .. }
         | Action::ChallengePiece { by, .. }
-        | Action::Close { by, .. } => *by = anybody,
+        | Action::Close { by, .. }
+        | Action::Announce { by, .. }
+        | Action::Prove { by, .. }
+        | Action::FundBond { by, .. }
+        | Action::WithdrawBond { by, .. }
+        | Action::ProposeOperator { by, .. }
+        | Action::AcceptOperator { by, .. }
+        | Action::CloseChain { by } => *by = anybody,
         Action::Sign { outputs, .. } => {
             if let Some(output) = outputs.first_mut() {
                 output.0 = CONTRACT;
             }
         }
-        Action::Halt { .. }
-        | Action::CloseChain
-        | Action::Behave { .. }
-        | Action::TokenBehave { .. }
-        | Action::TokenBlocks { .. } => {}
+        Action::Blocks { .. } | Action::Behave { .. } | Action::TokenBehave { .. } | Action::TokenBlocks { .. } => {}
     }
 }
 

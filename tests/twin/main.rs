@@ -6,17 +6,20 @@
 //! | `PLASMID_TWIN_SEQUENCES` | how many sequences, 2,000 by default |
 //! | `PLASMID_TWIN_SEED` | the seed of the first; random by default, and printed |
 //! | `PLASMID_TWIN_REPLAY` | a script to take instead: a step a line, as a failure leaves it |
+//! | `PLASMID_TWIN_DECODINGS` | how many leaves both decode, 20,480 by default |
 //! | `PLASMID_TWIN_ARTIFACTS` | another folder of compiled contracts |
 
 mod action;
 mod call;
 mod chain;
 mod coverage;
+mod decoders;
 mod evm;
 mod generate;
 mod money;
 mod reverts;
 mod sequence;
+mod valid;
 mod words;
 mod world;
 
@@ -38,9 +41,7 @@ const ACCEPTED_MIN_PERCENT: u64 = 40;
 
 #[test]
 fn the_contract_does_what_the_model_says() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this folder lies in the workspace");
-    let artifacts =
-        env::var_os("PLASMID_TWIN_ARTIFACTS").map_or_else(|| root.join("contracts/artifacts"), PathBuf::from);
+    let (root, artifacts) = (root(), artifacts());
     let evm = Evm::deploy(&artifacts);
     if let Some(script) = env::var_os("PLASMID_TWIN_REPLAY") {
         let lines = fs::read_to_string(&script).expect("the script can be read");
@@ -53,7 +54,6 @@ fn the_contract_does_what_the_model_says() {
         return;
     }
 
-    let number = |name: &str| env::var(name).ok().map(|value| value.parse().expect("a number"));
     let sequences = number("PLASMID_TWIN_SEQUENCES").unwrap_or(SEQUENCES);
     let seed = number("PLASMID_TWIN_SEED").unwrap_or_else(|| rand::rng().random_range(0..1 << 48));
     println!("twin: seed {seed}, {sequences} sequences of {CALLS} calls");
@@ -61,6 +61,21 @@ fn the_contract_does_what_the_model_says() {
         Ok(coverage) => report(&coverage, &reasons(&artifacts)),
         Err((seed, failure)) => panic!("{}", tell(&evm, root, seed, failure)),
     }
+}
+
+/// Returns the workspace's folder.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("this folder lies in the workspace")
+}
+
+/// Returns the folder of compiled contracts.
+fn artifacts() -> PathBuf {
+    env::var_os("PLASMID_TWIN_ARTIFACTS").map_or_else(|| root().join("contracts/artifacts"), PathBuf::from)
+}
+
+/// Returns the number that a variable sets.
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
 /// Plays all sequences, on all processors, until one fails.

@@ -112,6 +112,34 @@ fn parts(revert: &Revert) -> (&'static str, Vec<Value>) {
         Revert::TooEarly { timestamp, earliest } => {
             ("TooEarly(uint64,uint64)", vec![timestamp.into(), earliest.into()])
         }
+        Revert::AlreadyAnnounced { announcement } => ("AlreadyAnnounced(bytes32)", vec![announcement.into()]),
+        Revert::NotAFault => ("NotAFault()", vec![]),
+        Revert::TooLateToProve { until } => ("TooLateToProve(uint64)", vec![until.into()]),
+        Revert::NotTheWitness => ("NotTheWitness()", vec![]),
+        Revert::NoSuchInput { input } => ("NoSuchInput(uint8)", vec![small(input)]),
+        Revert::NotTheOrigin => ("NotTheOrigin()", vec![]),
+        Revert::NotTheCreation { output_id } => ("NotTheCreation(bytes32)", vec![output_id.0.into()]),
+        Revert::WrongCreationCount { count, inputs } => {
+            ("WrongCreationCount(uint256,uint256)", vec![(count as u64).into(), (inputs as u64).into()])
+        }
+        Revert::AlreadyConvicted { number } => ("AlreadyConvicted(uint64)", vec![number.get().into()]),
+        Revert::NotAPromise => ("NotAPromise()", vec![]),
+        Revert::NotSignedByOperator { signer, operator } => {
+            ("NotSignedByOperator(address,address)", vec![signer.into(), operator.into()])
+        }
+        Revert::NotBroken => ("NotBroken()", vec![]),
+        Revert::AlreadySlashed { number } => ("AlreadySlashed(uint64)", vec![number.get().into()]),
+        Revert::BondShort { fault_part, receipt_part } => {
+            ("BondShort(uint128,uint128)", vec![fault_part.into(), receipt_part.into()])
+        }
+        Revert::WrongParts { sent, parts } => ("WrongParts(uint256,uint256)", vec![sent.into(), parts.into()]),
+        Revert::BondLocked => ("BondLocked()", vec![]),
+        Revert::RotationPending { first_block } => ("RotationPending(uint64)", vec![first_block.into()]),
+        Revert::NotProposed { caller } => ("NotProposed(address)", vec![caller.into()]),
+        Revert::WrongFirstBlock { first_block, next_number } => {
+            ("WrongFirstBlock(uint64,uint64)", vec![first_block.into(), next_number.into()])
+        }
+        Revert::NotYetSunset { sunset_at } => ("NotYetSunset(uint64)", vec![sunset_at.into()]),
     }
 }
 

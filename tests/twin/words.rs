@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use plasmid_exit_game::exit::contract::Contract;
+use plasmid_exit_game::exit::contract::{Contract, OperatorKey};
 use plasmid_exit_game::exit::in_flight::{Decision, OldestPlace};
 use plasmid_exit_game::exit::standard::Standing;
 use plasmid_exit_game::output::{ETHER, OutputId, TxHash};
 use plasmid_exit_game::position::BlockNumber;
 
 /// The variables of `RootChainBase` in their order.
-pub(crate) const HEAD: u64 = 0;
-pub(crate) const HALT: u64 = 1;
+const HEAD: u64 = 0;
+const HALT: u64 = 1;
 const BLOCKS: u64 = 2;
 const COINS: u64 = 3;
 const PAYEES: u64 = 4;
@@ -19,12 +19,19 @@ const ASSETS: u64 = 5;
 const EXIT_KEYS: u64 = 6;
 const CLAIMABLE: u64 = 7;
 const IN_FLIGHT: u64 = 8;
+const OPERATOR_KEY: u64 = 9;
+const NEXT_OPERATOR: u64 = 10;
+const FORMER_KEYS: u64 = 11;
+const OPERATOR_BOND: u64 = 12;
+const ANNOUNCEMENTS: u64 = 13;
+const CONVICTIONS: u64 = 14;
+const SLASHED_RECEIPTS: u64 = 15;
 
 /// Where `Head` says that the chain takes no more deposits and blocks.
-pub(crate) const STOPPED_BIT: usize = 255;
+const STOPPED_BIT: usize = 255;
 
 /// All fields of all words.
-pub(crate) const FIELDS: [&str; 34] = [
+pub(crate) const FIELDS: [&str; 48] = [
     "head.nextNumber",
     "head.lastTimestamp",
     "head.depositCount",
@@ -59,6 +66,20 @@ pub(crate) const FIELDS: [&str; 34] = [
     "inFlight.place Own",
     "inFlight.challenger",
     "inFlight.dataHash",
+    "operatorKey.account",
+    "operatorKey.firstBlock",
+    "operatorKey.nextFirstBlock",
+    "nextOperator",
+    "formerKeys",
+    "bond.faultPart",
+    "bond.faultPart short",
+    "bond.receiptPart",
+    "bond.receiptPart short",
+    "announcements",
+    "conviction.rootBlock",
+    "conviction.reward",
+    "slashedReceipt.rootBlock",
+    "slashedReceipt.reward",
 ];
 
 /// The names of everything that may have a word.
@@ -67,6 +88,9 @@ pub(crate) struct Names {
     pub(crate) assets: Vec<Address>,
     pub(crate) coins: Vec<OutputId>,
     pub(crate) transactions: Vec<TxHash>,
+    pub(crate) announcements: Vec<B256>,
+    /// Of blocks and receipts.
+    pub(crate) numbers: Vec<BlockNumber>,
 }
 
 /// Words by slot, and which fields of them are not zero.
@@ -81,9 +105,13 @@ impl Words {
     pub(crate) fn of(model: &Contract, names: &Names) -> Self {
         let mut words = Self::default();
         words.put_head(model);
-        for number in (1..model.head().next_number).filter_map(BlockNumber::new) {
-            let commitment = model.commitment(number).unwrap_or_default();
-            words.put(mapped(U256::from(number.get()), BLOCKS), "blocks", 0, commitment.into());
+        words.put_operator(model);
+        for &number in &names.numbers {
+            words.put_block(model, number);
+        }
+        for &announcement in &names.announcements {
+            let root_block = model.announcement(announcement).unwrap_or_default();
+            words.put(mapped(announcement.into(), ANNOUNCEMENTS), "announcements", 0, U256::from(root_block));
         }
         for &coin in &names.coins {
             words.put_coin(model, coin);
@@ -109,7 +137,7 @@ impl Words {
             self.put(slot, FIELDS[index], 40 * index, U256::from(field));
         }
         self.put(slot, "head.etherOwed", 160, U256::from(model.owed(ETHER).unwrap_or(0)));
-        let stopped = head.halt.is_some() || head.closed_at.is_some();
+        let stopped = head.halt.is_some() || head.closed_at.is_some() || model.is_bond_short();
         self.put(slot, "head.stopped", STOPPED_BIT, U256::from(u8::from(stopped)));
         let slot = U256::from(HALT);
         if let Some(halt) = head.halt {
@@ -117,6 +145,44 @@ impl Words {
             self.put(slot, "halt.haltedAt", 40, U256::from(halt.at));
         }
         self.put(slot, "halt.closedAt", 80, U256::from(head.closed_at.unwrap_or(0)));
+    }
+
+    fn put_operator(&mut self, model: &Contract) {
+        self.put_key(U256::from(OPERATOR_KEY), model.operator_key());
+        self.put(U256::from(NEXT_OPERATOR), "nextOperator", 0, model.next_operator().into_word().into());
+        let former = model.former_keys();
+        self.put(U256::from(FORMER_KEYS), "formerKeys", 0, U256::from(former.len()));
+        let first = U256::from_be_bytes(keccak256(U256::from(FORMER_KEYS).to_be_bytes::<32>()).0);
+        for (index, key) in former.iter().enumerate() {
+            self.put_key(first + U256::from(index), key);
+        }
+        let (slot, bond) = (U256::from(OPERATOR_BOND), model.operator_bond());
+        self.put(slot, "bond.faultPart", 0, U256::from(bond.fault_part));
+        self.put(slot, "bond.receiptPart", 128, U256::from(bond.receipt_part));
+        let parameters = model.parameters();
+        self.reached.extend((bond.fault_part < parameters.fault_slash).then_some("bond.faultPart short"));
+        self.reached.extend((bond.receipt_part < parameters.receipt_slash).then_some("bond.receiptPart short"));
+    }
+
+    fn put_key(&mut self, slot: U256, key: &OperatorKey) {
+        self.put(slot, "operatorKey.account", 0, key.account.into_word().into());
+        self.put(slot, "operatorKey.firstBlock", 160, U256::from(key.first_block));
+        self.put(slot, "operatorKey.nextFirstBlock", 200, U256::from(key.next_first_block.unwrap_or_default()));
+    }
+
+    fn put_block(&mut self, model: &Contract, number: BlockNumber) {
+        let key = U256::from(number.get());
+        self.put(mapped(key, BLOCKS), "blocks", 0, model.commitment(number).unwrap_or_default().into());
+        if let Some(conviction) = model.conviction(number) {
+            let slot = mapped(key, CONVICTIONS);
+            self.put(slot, "conviction.rootBlock", 0, U256::from(conviction.root_block));
+            self.put(slot, "conviction.reward", 64, U256::from(conviction.reward));
+        }
+        if let Some(slashing) = model.slashed_receipt(number) {
+            let slot = mapped(key, SLASHED_RECEIPTS);
+            self.put(slot, "slashedReceipt.rootBlock", 0, U256::from(slashing.root_block));
+            self.put(slot, "slashedReceipt.reward", 64, U256::from(slashing.reward));
+        }
     }
 
     fn put_coin(&mut self, model: &Contract, output_id: OutputId) {

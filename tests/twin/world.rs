@@ -1,6 +1,7 @@
 //! The model and the contract side by side: each step is taken by both, and all that they show is compared. The exit game as
 //! operators and watchers follow it hears of the contract's events alone, and has to come to the same.
 
+mod accuse;
 mod compare;
 mod resolve;
 
@@ -10,20 +11,20 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use plasmid_exit_game::exit::contract::{Call, Contract, Revert};
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::{InFlightStep, RootBlock, RootEvent, RootRef};
-use plasmid_exit_game::game::Game;
+use plasmid_exit_game::fault::{FaultProof, check};
+use plasmid_exit_game::game::{Game, GameState};
 use plasmid_exit_game::output::{ETHER, Output, OutputId};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::Domain;
 use plasmid_root_chain::events::decode_event;
 
-use crate::action::{Action, Label, Step};
+use crate::action::{Action, Evidence, Flaw, Label, Step};
 use crate::call::Function;
 use crate::chain::Chain;
 use crate::coverage::Coverage;
-use crate::evm::{CHAIN_ID, Ended, Evm, FORTUNE, OPERATOR, PEOPLE, PERIODS, STRANGER, parameters};
+use crate::evm::{CHAIN_ID, Ended, Evm, FORTUNE, OPERATOR, OPERATOR_BOND, PEOPLE, PERIODS, STRANGER, parameters};
 use crate::money::{Money, Receiver, Token};
 use crate::reverts;
-use crate::words;
 
 /// The numbers of the accounts beside the people and the operator.
 pub(crate) const CONTRACT: u8 = OPERATOR + 1;
@@ -31,6 +32,8 @@ pub(crate) const NOBODY: u8 = OPERATOR + 2;
 pub(crate) const ACCOUNTS: u8 = OPERATOR + 4;
 /// Ether and two tokens; the fourth is an address without code.
 pub(crate) const ASSETS: u8 = 3;
+/// Receipts are for blocks less than so far above the next one.
+pub(crate) const NUMBERS_AHEAD: u64 = 3;
 
 /// What became of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,7 @@ pub(crate) struct Disagreement(pub(crate) String);
 pub(crate) struct World {
     evm: Evm,
     pub(crate) model: Contract,
-    game: Game,
+    pub(crate) game: Game,
     pub(crate) money: Money,
     pub(crate) chain: Chain,
     pub(crate) now: u64,
@@ -60,6 +63,9 @@ pub(crate) struct World {
     data: BTreeMap<Label, Bytes>,
     paid: BTreeSet<OutputId>,
     freezes: BTreeMap<OutputId, u64>,
+    /// What was announced, by whom it is to be shown.
+    pub(crate) announced: Vec<(u8, Evidence)>,
+    announcements: BTreeSet<B256>,
     pub(crate) coverage: Coverage,
 }
 
@@ -67,8 +73,13 @@ impl World {
     pub(crate) fn new(evm: &Evm) -> Self {
         let evm = evm.clone();
         let domain = Domain { chain_id: CHAIN_ID, contract: evm.contract };
-        let model = Contract::deploy(parameters(), domain, evm.now).expect("the parameters are valid");
+        let model = Contract::deploy(parameters(), OPERATOR_BOND, domain, evm.now).expect("the parameters are valid");
+        let mut game = Game::new(PERIODS, 1);
+        let (fault_part, receipt_part) = (parameters().fault_slash, OPERATOR_BOND - parameters().fault_slash);
+        let funded = RootEvent::BondFunded { funder: STRANGER, fault_part, receipt_part };
+        game.connect_block(&root_block(evm.number, evm.now, vec![funded])).expect("the first event of all");
         let mut money = Money::new(evm.contract, evm.tokens);
+        money.give(ETHER, evm.contract, U256::from(OPERATOR_BOND));
         for &account in &evm.people {
             for asset in [ETHER, evm.tokens[0], evm.tokens[1]] {
                 money.give(asset, account, FORTUNE);
@@ -78,7 +89,7 @@ impl World {
         Self {
             evm,
             model,
-            game: Game::new(PERIODS, 1),
+            game,
             money,
             chain: Chain::default(),
             now,
@@ -87,6 +98,8 @@ impl World {
             data: BTreeMap::new(),
             paid: BTreeSet::new(),
             freezes: BTreeMap::new(),
+            announced: Vec::new(),
+            announcements: BTreeSet::new(),
             coverage: Coverage::default(),
         }
     }
@@ -98,12 +111,29 @@ impl World {
     /// [`Disagreement`], told at full length.
     pub(crate) fn take(&mut self, step: &Step) -> Result<Taken, Disagreement> {
         self.now = self.now.max(step.at);
-        (self.evm.now, self.evm.number) = (self.now, self.evm.number + 1);
+        self.next_root_block();
         let taken = self.try_take(step).and_then(|taken| self.compare().map(|()| taken));
         taken.map_err(|Disagreement(what)| Disagreement(format!("{step:?} at {}: {what}", self.now)))
     }
 
+    fn next_root_block(&mut self) {
+        (self.evm.now, self.evm.number) = (self.now, self.evm.number + 1);
+        let empty = root_block(self.evm.number, self.now, Vec::new());
+        self.game.connect_block(&empty).expect("a block without events contradicts nothing");
+    }
+
     fn try_take(&mut self, step: &Step) -> Result<Taken, Disagreement> {
+        if let Action::Blocks { count } = step.action {
+            for _ in 0..count {
+                self.now += 1;
+                self.next_root_block();
+                let next = BlockNumber::new(self.model.head().next_number).expect("there are few blocks");
+                let by = self.number_of(self.model.operator_of(next)).unwrap_or(OPERATOR);
+                let block = Action::Block { by, txs: vec![], uncovered: 0, flaw: Flaw::None, crooks: vec![] };
+                self.try_take(&Step { id: step.id, at: self.now, action: block, spoil: None })?;
+            }
+            return Ok(Taken::Aside);
+        }
         if !step.action.is_call() {
             self.change(step);
             return Ok(Taken::Aside);
@@ -114,7 +144,16 @@ impl World {
         }
         let caller = self.account(by % (OPERATOR + 1));
         let (model, money) = (self.model.clone(), self.money.clone());
+        let verdict = match &function {
+            Function::ProveFault { proof } => Some(self.verdict(proof)),
+            _ => None,
+        };
         let expected = self.expect(caller, value, &mut function);
+        if let Some(verdict) = verdict
+            && !expected.is_of(&verdict)
+        {
+            return Err(Disagreement(format!("the game's verdict is {verdict:?}, and the call ends in {expected:?}")));
+        }
         let ended = self.evm.call(caller, self.evm.contract, value, function.calldata());
         let name = function.name();
         let taken = match (&expected, &ended) {
@@ -165,7 +204,7 @@ impl World {
             }
         }
         self.money.shift(ETHER, caller, self.evm.contract, value);
-        let (call, money) = (Call { caller, now: self.now }, &mut self.money);
+        let (call, money) = (Call { caller, now: self.now, root_block: self.evm.number }, &mut self.money);
         match function.on_model(&mut self.model, call, value, &mut |payment| money.pay(payment)) {
             Ok(events) => Expected::Done(events),
             Err(reason) => Expected::Refused(reason),
@@ -184,15 +223,6 @@ impl World {
                 let outputs = outputs.iter().map(output).collect();
                 // What cannot be signed makes nothing.
                 let _ = self.chain.sign(step.id, *signer, inputs, outputs, *memo, &self.domain);
-            }
-            Action::Halt { from } => {
-                let number = BlockNumber::new((*from).clamp(1, self.model.head().next_number)).expect("a small number");
-                self.model.halt(number, self.now);
-                self.write_halt();
-            }
-            Action::CloseChain => {
-                self.model.close(self.now);
-                self.write_halt();
             }
             Action::Behave { who, how } => {
                 let account = self.account(who % PEOPLE);
@@ -215,21 +245,9 @@ impl World {
         }
     }
 
-    /// Writes what convictions and the close of the chain will write, which the contract does not have yet.
-    fn write_halt(&mut self) {
-        let head = self.model.head();
-        let halted = head.halt.map_or(U256::ZERO, |halt| U256::from(halt.from.get()) | U256::from(halt.at) << 40);
-        let word = halted | U256::from(head.closed_at.unwrap_or(0)) << 80;
-        self.evm.store(U256::from(words::HALT), word);
-        let stopped = self.evm.load(U256::from(words::HEAD)) | U256::ONE << words::STOPPED_BIT;
-        self.evm.store(U256::from(words::HEAD), stopped);
-    }
-
     /// Notes what events tell, and that no coin is paid twice.
     fn follow(&mut self, step: &Step, events: &[RootEvent]) -> Result<(), Disagreement> {
-        let at = RootRef { number: self.evm.number, hash: B256::ZERO };
-        let block = RootBlock { at, parent: B256::ZERO, timestamp: self.now, events: events.to_vec() };
-        let followed = self.game.connect_block(&block);
+        let followed = self.game.connect_block(&root_block(self.evm.number, self.now, events.to_vec()));
         followed.map_err(|error| Disagreement(format!("the game does not follow the events {events:?}: {error}")))?;
         for event in events {
             self.coverage.event(event);
@@ -238,9 +256,15 @@ impl World {
                     self.chain.deposits.insert(step.id, *deposit);
                 }
                 RootEvent::BlockSubmitted(header) => {
-                    let Action::Block { txs, .. } = &step.action else { continue };
-                    let leaves = self.chain.leaves(txs);
-                    self.chain.include(*header, &leaves);
+                    let Action::Block { txs, crooks, .. } = &step.action else { continue };
+                    let leaves = self.chain.leaves(header.number.get(), txs, crooks);
+                    self.chain.include(*header, leaves);
+                }
+                RootEvent::FaultAnnounced { announcement } => {
+                    self.announcements.insert(*announcement);
+                    if let Action::Announce { accuser, what, .. } = &step.action {
+                        self.announced.push((*accuser, what.clone()));
+                    }
                 }
                 RootEvent::StandardExitStarted(record) => {
                     self.records.insert(step.id, *record);
@@ -260,6 +284,11 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Returns what a proof would do now, as far as events tell.
+    pub(crate) fn verdict(&self, proof: &FaultProof) -> Result<BlockNumber, Revert> {
+        check(proof, &GameState { game: &self.game, domain: &self.domain })
     }
 
     fn note_paid(&mut self, output_id: OutputId) -> Result<(), Disagreement> {
@@ -295,6 +324,10 @@ impl World {
     }
 }
 
+fn root_block(number: u64, timestamp: u64, events: Vec<RootEvent>) -> RootBlock {
+    RootBlock { at: RootRef { number, hash: B256::ZERO }, parent: B256::ZERO, timestamp, events }
+}
+
 /// How the model says that a call ends.
 #[derive(Debug)]
 enum Expected {
@@ -304,4 +337,16 @@ enum Expected {
     NotAToken(Address),
     /// The token reverts in its own words.
     RefusedByToken,
+}
+
+impl Expected {
+    /// Returns whether a proof with this verdict ends so. A reward may still be another's.
+    fn is_of(&self, verdict: &Result<BlockNumber, Revert>) -> bool {
+        match (self, verdict) {
+            (Self::Done(_), Ok(_)) => true,
+            (Self::Refused(Revert::AlreadyConvicted { number }), Ok(convicted)) => number == convicted,
+            (Self::Refused(reason), Err(error)) => reason == error,
+            _ => false,
+        }
+    }
 }

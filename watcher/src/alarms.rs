@@ -25,6 +25,10 @@ pub enum AlarmKind {
     InvalidBlock,
     /// Data of a block was not served in time.
     WithheldBlock,
+    /// A block was convicted: the chain has ended.
+    Halted,
+    /// A block was convicted that this watcher holds for valid.
+    Overruled,
     /// No new head of the root chain is seen, or the node cannot be believed.
     BlindRootChain,
     /// No server gives the body of a committed block, whose time is not over yet.
@@ -42,7 +46,9 @@ impl AlarmKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::InvalidBlock | Self::WithheldBlock | Self::ActFails => Severity::Critical,
+            Self::InvalidBlock | Self::WithheldBlock | Self::Halted | Self::Overruled | Self::ActFails => {
+                Severity::Critical
+            }
             Self::BlindRootChain | Self::BlindServers => Severity::High,
             Self::Damaged => Severity::Low,
             Self::Test => Severity::Test,
@@ -53,6 +59,8 @@ impl AlarmKind {
         match self {
             Self::InvalidBlock => "invalid-block",
             Self::WithheldBlock => "withheld-block",
+            Self::Halted => "halted",
+            Self::Overruled => "overruled",
             Self::BlindRootChain => "blind-root-chain",
             Self::BlindServers => "blind-servers",
             Self::ActFails => "act-fails",
@@ -128,7 +136,8 @@ impl Alarm {
         let (kind, evidence, withholding) = match finding {
             Finding::Invalid(breach) => (AlarmKind::InvalidBlock, Some(breach.clone()), None),
             Finding::Withheld(withholding) => (AlarmKind::WithheldBlock, None, Some(*withholding)),
-            Finding::Valid | Finding::Unknown => return None,
+            // Of a void block the halt is the alarm.
+            Finding::Valid | Finding::Void | Finding::Unknown => return None,
         };
         let subject = format!("{number}-{commitment:x}");
         let alarm = Self::new(kind, &subject, now, format!("block {number} is {finding}"));

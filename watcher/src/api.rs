@@ -91,8 +91,10 @@ pub struct Obligation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObligationAct {
-    /// Start the coin's exit: a block is withheld or invalid.
+    /// Start the coin's exit: a block is withheld, invalid or void.
     StartExit,
+    /// Start the in-flight exit of the payment that the coin's owner signed, which is in no valid block.
+    StartInFlightExit,
     /// Have the exit paid: anyone may call it once its turn has come.
     ProcessExit,
 }
@@ -234,9 +236,14 @@ fn obligations(shared: &Shared, owner: &str) -> Result<List<Obligation>, Problem
         loop {
             let page = chain.coins(owner, None, cursor.as_deref(), PAGE_LEN_MAX);
             let page = page.map_err(|error| Problem::new(Code::NotReady, error))?;
+            let history = shared.history();
             let leaving = page.items.iter().filter(|coin| coin.spender.is_none() && game.exit(coin.id).is_none());
             items.extend(leaving.map(|coin| Obligation {
-                act: ObligationAct::StartExit,
+                // A standard exit would be challenged with the payment.
+                act: match history.spends_by(coin.id, owner).next() {
+                    None => ObligationAct::StartExit,
+                    Some(_) => ObligationAct::StartInFlightExit,
+                },
                 id: coin.id,
                 from: None,
                 before: Some(before),

@@ -17,6 +17,7 @@ use crate::evidence::SPENDS_MAX;
 use crate::finding::Finding;
 use crate::history::{History, Source};
 use crate::in_flight::{self, Known};
+use crate::proving::{Case, Step};
 
 /// Most coins that are looked at to leave at a time: there will be another time.
 const LEAVES_MAX: usize = 1_000;
@@ -32,6 +33,20 @@ pub enum ActId {
         started_in: u64,
         /// The exit's key.
         key: u64,
+    },
+    /// The announcement of evidence against a block.
+    Announce {
+        /// The block.
+        number: BlockNumber,
+        /// The announcement.
+        announcement: B256,
+    },
+    /// The proof that a block is invalid.
+    Prove {
+        /// The block.
+        number: BlockNumber,
+        /// The evidence's announcement.
+        announcement: B256,
     },
     /// The start of an exit.
     Leave {
@@ -79,6 +94,7 @@ impl ActId {
         match self {
             Self::Challenge { output_id, .. } | Self::Leave { output_id } => output_id.0,
             Self::InFlight { tx_hash, .. } | Self::Start { tx_hash } | Self::Own { tx_hash, .. } => tx_hash.0,
+            Self::Announce { announcement, .. } | Self::Prove { announcement, .. } => *announcement,
             Self::Process { asset, .. } => asset.into_word(),
         }
     }
@@ -94,6 +110,8 @@ impl ActId {
                 }
                 Some(CoinExit::Freed { .. } | CoinExit::Settled { .. }) => true,
             },
+            Self::Announce { announcement, .. } => game.announcement(*announcement).is_some(),
+            Self::Prove { number, .. } => game.is_void(*number),
             Self::Leave { output_id } => match game.exit(*output_id) {
                 Some(CoinExit::Pending(_) | CoinExit::Settled { .. }) => true,
                 None | Some(CoinExit::Freed { .. }) => false,
@@ -117,6 +135,8 @@ impl fmt::Display for ActId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Challenge { output_id, .. } => write!(f, "the challenge of the exit of spent coin {output_id}"),
+            Self::Announce { number, .. } => write!(f, "the announcement of evidence against block {number}"),
+            Self::Prove { number, .. } => write!(f, "the proof that block {number} is invalid"),
             Self::Leave { output_id } => write!(f, "the exit of guarded coin {output_id}"),
             Self::InFlight { tx_hash, act, .. } => {
                 let what = match act {
@@ -143,6 +163,8 @@ impl fmt::Display for ActId {
 /// An act that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Due {
+    /// A block that is not valid is to be convicted: so far has it got.
+    Convict(Step, Box<Case>),
     /// The exit of a spent coin is to be challenged.
     Challenge(Challenge),
     /// An in-flight exit is owed something.
@@ -162,6 +184,13 @@ impl Due {
     #[must_use]
     pub fn id(&self) -> ActId {
         match self {
+            Self::Convict(step, case) => {
+                let (number, announcement) = (case.accused(), case.announcement);
+                match step {
+                    Step::Announce => ActId::Announce { number, announcement },
+                    Step::Prove => ActId::Prove { number, announcement },
+                }
+            }
             Self::Challenge(challenge) => challenge.id(),
             Self::InFlight(Duty { tx_hash, start, act, .. }) => {
                 ActId::InFlight { tx_hash: *tx_hash, start: *start, act: *act }
@@ -178,12 +207,21 @@ impl Due {
 
 /// Returns all that is due, the most urgent of each kind first. §7.
 ///
-/// `bad_since` is the time of the first block that is not valid, if coins leave because of it ([`time_to_leave`]).
+/// `bad_since` is the time of the first block that is not valid, if coins leave because of it ([`time_to_leave`]); `conviction`
+/// what is due so that it is convicted ([`Case::step`]).
 #[must_use]
-pub fn due(chain: &Chain, history: &History, guard: &Guard, bad_since: Option<u64>) -> Vec<Due> {
+pub fn due(
+    chain: &Chain,
+    history: &History,
+    guard: &Guard,
+    bad_since: Option<u64>,
+    conviction: Option<(Step, &Case)>,
+) -> Vec<Due> {
     let (game, known) = (chain.game(), Known { chain, history });
     let in_flight = guard.in_flight(bad_since);
-    let mut due: Vec<_> = due_challenges(game, history).into_iter().map(Due::Challenge).collect();
+    let convict = |(step, case): (Step, &Case)| Due::Convict(step, Box::new(case.clone()));
+    let mut due: Vec<_> = conviction.map(convict).into_iter().collect();
+    due.extend(due_challenges(game, history).into_iter().map(Due::Challenge));
     due.extend(in_flight::due(chain, history).into_iter().map(Due::InFlight));
     due.extend(guard::due(game, &known, &in_flight).into_iter().map(Due::Own));
     due.extend(due_starts(chain, history, &in_flight).into_iter().map(Due::Start));
@@ -229,12 +267,13 @@ pub fn due_challenges(game: &Game, history: &History) -> Vec<Challenge> {
 /// Returns when the first block was committed that is not valid, in seconds, if guarded coins are to leave now because of it:
 /// `bad` is that block with what was found of it. §7.
 ///
-/// At once; only R7 waits half a period, which leaves as much again: a challenge of the exit makes the block valid.
+/// At once; only R7 waits half a period, which leaves as much again: a challenge of the exit makes the block valid, as long as
+/// it is not convicted.
 #[must_use]
 pub fn time_to_leave(game: &Game, bad: Option<&(BlockNumber, Finding)>) -> Option<u64> {
     let (number, finding) = bad?;
     let is_frozen = matches!(finding, Finding::Invalid(breach) if breach.is_of(Rule::R7));
-    let patience = if is_frozen { game.periods().minimum_exit_period / 2 } else { 0 };
+    let patience = if is_frozen && !game.is_void(*number) { game.periods().minimum_exit_period / 2 } else { 0 };
     let committed_at = game.header(*number).map_or(0, |(header, _)| header.timestamp);
     (finding.is_bad() && game.now() >= committed_at.saturating_add(patience)).then_some(committed_at)
 }

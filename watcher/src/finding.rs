@@ -16,6 +16,8 @@ pub enum Finding {
     Valid,
     /// A rule is broken; the evidence is at hand.
     Invalid(Breach),
+    /// It was convicted on the root chain, or a block before it. Lasts as long as the conviction, and is kept nowhere.
+    Void,
     /// Nothing can be proven, but no coin of it can be relied on. Stays, whatever is served later.
     Withheld(Withholding),
     /// Not judged yet, or an earlier block is not valid.
@@ -27,7 +29,7 @@ impl Finding {
     #[must_use]
     pub fn is_bad(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::Withheld(_) => true,
+            Self::Invalid(_) | Self::Void | Self::Withheld(_) => true,
             Self::Valid | Self::Unknown => false,
         }
     }
@@ -37,7 +39,11 @@ impl Finding {
     pub fn mark(&self) -> Option<Withholding> {
         match self {
             Self::Withheld(missing @ (Withholding::Body | Withholding::Preimage { .. })) => Some(*missing),
-            Self::Withheld(Withholding::UnspentRoot { .. }) | Self::Valid | Self::Invalid(_) | Self::Unknown => None,
+            Self::Withheld(Withholding::UnspentRoot { .. })
+            | Self::Valid
+            | Self::Invalid(_)
+            | Self::Void
+            | Self::Unknown => None,
         }
     }
 
@@ -46,7 +52,7 @@ impl Finding {
     pub fn verdict(&self) -> Verdict {
         match self {
             Self::Valid => Verdict::Valid,
-            Self::Invalid(_) => Verdict::Invalid,
+            Self::Invalid(_) | Self::Void => Verdict::Invalid,
             Self::Withheld(_) => Verdict::Withheld,
             Self::Unknown => Verdict::Unknown,
         }
@@ -160,6 +166,7 @@ impl fmt::Display for Finding {
         match self {
             Self::Valid => f.write_str("valid"),
             Self::Invalid(breach) => write!(f, "invalid: {breach}"),
+            Self::Void => f.write_str("void: it was convicted"),
             Self::Withheld(withholding) => write!(f, "withheld: {withholding}"),
             Self::Unknown => f.write_str("unknown"),
         }

@@ -11,11 +11,11 @@ use alloy_primitives::B256;
 use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::in_flight::SignedTransaction;
 use plasmid_exit_game::facts::{RootBlock, RootEvent};
-use plasmid_exit_game::fault::Rule;
+use plasmid_exit_game::fault::{Fault, FaultProof, Rule};
 use plasmid_exit_game::game::GameError;
 use plasmid_exit_game::ledger::Leaf;
 use plasmid_exit_game::output::OutputId;
-use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::position::{BlockNumber, Place};
 use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN, Signature};
 use plasmid_exit_game::transaction::Transaction;
 use plasmid_node::archive::ArchiveError;
@@ -27,6 +27,7 @@ use plasmid_node::wire::Verdict;
 use crate::finding::{Breach, Finding, Withholding};
 use crate::history::{BlockRecord, History, HistoryError, Source, Spend};
 use crate::in_flight;
+use crate::proving;
 
 mod bodies;
 
@@ -45,6 +46,12 @@ pub struct Judge {
     missing: BTreeMap<BlockNumber, Missing>,
     /// The first block that is bad: nothing after it is judged.
     bad: Option<(BlockNumber, Finding)>,
+    /// Of a bad block that breaks a rule the evidence, if it is at hand.
+    proof: Option<FaultProof>,
+    /// Of a withheld block the number of leaves up to the first missing one, once these were looked through for a breach.
+    searched: Option<u32>,
+    /// A convicted block that this watcher held for valid.
+    overruled: Option<BlockNumber>,
     /// The body read last, which is mostly the next one judged.
     loaded: Option<Loaded>,
     /// Archived bodies that turned out damaged.
@@ -81,6 +88,9 @@ impl Judge {
             connected: VecDeque::new(),
             missing: BTreeMap::new(),
             bad: None,
+            proof: None,
+            searched: None,
+            overruled: None,
             loaded: None,
             damaged: Vec::new(),
         }
@@ -117,10 +127,21 @@ impl Judge {
                 | RootEvent::ExitAssigned { .. }
                 | RootEvent::ExitKeysCleared { .. }
                 | RootEvent::Credited { .. }
-                | RootEvent::Claimed { .. } => {}
+                | RootEvent::Claimed { .. }
+                | RootEvent::FaultAnnounced { .. }
+                | RootEvent::FaultProven { .. }
+                | RootEvent::FaultRewarded { .. }
+                | RootEvent::ReceiptSlashed { .. }
+                | RootEvent::ReceiptRewarded { .. }
+                | RootEvent::BondFunded { .. }
+                | RootEvent::BondWithdrawn { .. }
+                | RootEvent::OperatorProposed { .. }
+                | RootEvent::OperatorAccepted { .. }
+                | RootEvent::ChainClosed => {}
             }
         }
         self.recheck_frozen(&exits)?;
+        self.take_conviction()?;
         self.connected.push_back(exits);
         if self.connected.len() > ROOT_UNDO_MAX {
             self.connected.pop_front();
@@ -149,8 +170,13 @@ impl Judge {
         }
         self.missing.retain(|&number, _| number <= last);
         if self.bad.as_ref().is_some_and(|&(number, _)| number > last) {
-            self.bad = None;
+            (self.bad, self.proof, self.searched) = (None, None, None);
         }
+        let is_void = |number| self.chain().game().is_void(number);
+        if matches!(self.bad, Some((number, Finding::Void)) if !is_void(number)) {
+            self.set_bad(None);
+        }
+        self.overruled = self.overruled.filter(|&number| self.chain().game().is_void(number));
         self.recheck_frozen(&exits)?;
         Ok(true)
     }
@@ -169,6 +195,7 @@ impl Judge {
     /// [`JudgeError`]: the judge is to be made anew.
     pub fn judge_next(&mut self) -> Result<Option<(BlockNumber, Finding)>, JudgeError> {
         if self.bad.is_some() {
+            self.search_withheld()?;
             return Ok(None);
         }
         let next = {
@@ -177,6 +204,10 @@ impl Judge {
         };
         let Some(header) = next else { return Ok(None) };
         let number = header.number;
+        if self.chain().game().is_void(number) {
+            self.set_bad(Some((number, Finding::Void)));
+            return Ok(Some((number, Finding::Void)));
+        }
         let mark = {
             let history = self.history();
             let record = history.record(number).filter(|record| record.commitment == header.commitment());
@@ -206,6 +237,18 @@ impl Judge {
     #[must_use]
     pub fn bad(&self) -> Option<&(BlockNumber, Finding)> {
         self.bad.as_ref()
+    }
+
+    /// Returns the complete evidence against the first bad block, if it breaks a rule and the evidence is at hand.
+    #[must_use]
+    pub fn proof(&self) -> Option<&FaultProof> {
+        self.proof.as_ref()
+    }
+
+    /// Returns the block that was convicted although this watcher held it for valid.
+    #[must_use]
+    pub fn overruled(&self) -> Option<BlockNumber> {
+        self.overruled
     }
 
     /// Returns the blocks whose archived bodies were found damaged since the start.
@@ -261,13 +304,13 @@ impl Judge {
     fn judge_whole(&mut self, header: &Header) -> Result<Option<Finding>, JudgeError> {
         let Some(leaves) = self.load(header)? else { return Ok(None) };
         let Some(leaves) = leaves.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
-        let mut chain = self.chain_mut();
-        Ok(Some(match chain.apply_block(header, leaves)? {
+        let check = self.chain_mut().apply_block(header, leaves)?;
+        Ok(Some(match check {
             BlockCheck::Valid => {
-                chain.archived(header.number);
+                self.chain_mut().archived(header.number);
                 Finding::Valid
             }
-            BlockCheck::Invalid { index, fault } => Finding::Invalid(Breach::new(index, &fault)),
+            BlockCheck::Invalid { index, fault } => self.accuse(Place { block: header.number, index }, &fault),
             BlockCheck::WrongUnspentRoot { computed } => Finding::Withheld(Withholding::UnspentRoot { computed }),
         }))
     }
@@ -277,19 +320,40 @@ impl Judge {
     fn judge_part(&mut self, header: &Header, opaque: u32) -> Result<Option<Finding>, JudgeError> {
         let Some(leaves) = self.load(header)? else { return Ok(None) };
         let leaves = leaves.into_iter().map(|leaf| leaf.unwrap_or(Leaf::Empty)).collect();
-        let mut chain = self.chain_mut();
-        match chain.apply_block(header, leaves)? {
+        let check = self.chain_mut().apply_block(header, leaves)?;
+        match check {
             BlockCheck::Valid => {
-                chain.revert_block()?;
+                self.chain_mut().revert_block()?;
                 Ok(None)
             }
             BlockCheck::Invalid { index, fault } => {
                 // A missing leaf may have made what a later one spends, but makes no leaf canonical.
                 let is_proven = index.get() < opaque || fault.rule() == Rule::R1;
-                Ok(is_proven.then(|| Finding::Invalid(Breach::new(index, &fault))))
+                Ok(is_proven.then(|| self.accuse(Place { block: header.number, index }, &fault)))
             }
             BlockCheck::WrongUnspentRoot { .. } => Ok(None),
         }
+    }
+
+    /// Looks for a breach in what was served too late of a withheld block: it is proven all the same.
+    fn search_withheld(&mut self) -> Result<(), JudgeError> {
+        let Some((number, Finding::Withheld(_))) = self.bad else { return Ok(()) };
+        let header = self.chain().game().header(number).map(|&(header, _)| header);
+        let opaque = self.missing.get(&number).map_or(Some(u32::MAX), |missing| missing.opaque);
+        let (Some(header), Some(opaque)) = (header, opaque.filter(|&opaque| self.searched != Some(opaque))) else {
+            return Ok(());
+        };
+        (self.searched, self.proof) = (Some(opaque), None);
+        self.judge_part(&header, opaque)?;
+        self.chain_mut().set_verdict(number, Verdict::Withheld);
+        Ok(())
+    }
+
+    /// Gathers the evidence of a fault.
+    fn accuse(&mut self, place: Place, fault: &Fault) -> Finding {
+        let proof = proving::evidence(place, fault, &self.chain(), &self.history());
+        self.proof = proof;
+        Finding::Invalid(Breach::new(place.index, fault))
     }
 
     /// Returns the leaves of a block's archived body. One that turns out lost is missing from then on.
@@ -331,6 +395,10 @@ impl Judge {
     }
 
     fn set_bad(&mut self, bad: Option<(BlockNumber, Finding)>) {
+        if !matches!(bad, Some((_, Finding::Invalid(_)))) {
+            self.proof = None;
+        }
+        self.searched = None;
         let before = std::mem::replace(&mut self.bad, bad);
         let mut chain = self.chain_mut();
         if let Some((number, _)) = before {
@@ -351,6 +419,19 @@ impl Judge {
         Ok(())
     }
 
+    /// Takes back what a conviction has made void: the root chain is believed. §3.
+    fn take_conviction(&mut self) -> Result<(), JudgeError> {
+        let void_from = {
+            let chain = self.chain();
+            chain.game().halt().map(|halt| halt.from).filter(|&from| from <= chain.last_local_block())
+        };
+        if let Some(from) = void_from {
+            self.overruled = Some(from);
+            self.revert_from(from)?;
+        }
+        Ok(())
+    }
+
     /// Judges again what an exit's step may have changed: R7 speaks of exits as they are now. §3.
     fn recheck_frozen(&mut self, exits: &[OutputId]) -> Result<(), JudgeError> {
         let first_broken = {
@@ -366,8 +447,15 @@ impl Judge {
         if let Some(first) = first_broken {
             return self.revert_from(first);
         }
+        if !exits.is_empty() {
+            self.searched = None;
+        }
         let is_frozen = |finding: &Finding| matches!(finding, Finding::Invalid(breach) if breach.is_of(Rule::R7));
-        if !exits.is_empty() && self.bad.as_ref().is_some_and(|(_, finding)| is_frozen(finding)) {
+        // What is convicted stays so, whatever becomes of the exit.
+        let is_open = |number| !self.chain().game().is_void(number);
+        if !exits.is_empty()
+            && self.bad.as_ref().is_some_and(|(number, finding)| is_frozen(finding) && is_open(*number))
+        {
             self.set_bad(None);
         }
         Ok(())

@@ -9,6 +9,7 @@
 //! | [`history`] | what was seen, on disk: records of blocks, who made and who spent each coin |
 //! | [`alarms`] | what a person must know |
 //! | [`duty`], [`responder`] | which acts are due on the root chain; sending them |
+//! | [`proving`] | the evidence for a broken rule, and which step of its proof is due |
 //! | [`in_flight`] | what is owed to in-flight exits, and the calls for it |
 //! | [`distrust`] | whether the root chain's node can be believed |
 //! | [`servers`], [`fetching`] | getting bodies from servers that nobody believes |
@@ -27,6 +28,7 @@ pub mod history;
 pub mod in_flight;
 pub mod judge;
 pub mod metrics;
+pub mod proving;
 pub mod responder;
 pub mod servers;
 pub mod shared;

@@ -34,6 +34,12 @@ pub struct Metrics {
     pub server_failures: Family<ServerFailure, Counter>,
     /// Challenges and exits sent to the root chain.
     pub acts: Family<ActOutcome, Counter>,
+    /// Proofs that a block is invalid, by outcome.
+    pub convictions: Family<ActOutcome, Counter>,
+    /// Rewards for convictions in final root blocks.
+    pub rewards: Counter,
+    /// Whether a block was convicted.
+    pub halted: Gauge,
     /// Seconds that judging a block took, its signatures apart.
     pub judging_seconds: Histogram,
     /// Seconds that reading a served body took: signatures, archive, history.
@@ -95,6 +101,9 @@ impl Metrics {
             root_failures: Counter::default(),
             server_failures: Family::default(),
             acts: Family::default(),
+            convictions: Family::default(),
+            rewards: Counter::default(),
+            halted: Gauge::default(),
             judging_seconds: seconds(),
             reading_seconds: seconds(),
         };
@@ -110,6 +119,9 @@ impl Metrics {
             root_failures,
             server_failures,
             acts,
+            convictions,
+            rewards,
+            halted,
             judging_seconds,
             reading_seconds,
         } = metrics.clone();
@@ -125,6 +137,9 @@ impl Metrics {
         registry.register("root_failures", "Failures to follow the root chain", root_failures);
         registry.register("server_failures", "Bodies that a server did not give", server_failures);
         registry.register("acts", "Acts on the root chain by outcome", acts);
+        registry.register("convictions", "Proofs that a block is invalid, by outcome", convictions);
+        registry.register("rewards", "Rewards for convictions", rewards);
+        registry.register("halted", "Whether a block was convicted", halted);
         registry.register("judging_seconds", "Time to judge a block, signatures apart", judging_seconds);
         registry.register("reading_seconds", "Time to read a served body, signatures included", reading_seconds);
         metrics

@@ -11,12 +11,16 @@ use std::time::{Duration, Instant};
 use alloy_primitives::Address;
 use plasmid_exit_game::exit::in_flight::duty::Duty;
 use plasmid_exit_game::exit::in_flight::guard::{OwnDuty, Payout};
+use plasmid_exit_game::facts::RootEvent;
+use plasmid_exit_game::fault::FaultProof;
 use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::signature::Domain;
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::Chain;
 use plasmid_node::kill_point;
+use plasmid_root_chain::calls::announcement_of;
 use plasmid_root_chain::client::{Bonds, Deployment, RootChain};
+use plasmid_root_chain::events::decode_event;
 use plasmid_root_chain::node::{Call, Landed};
 use plasmid_root_chain::sender::Sender;
 use tokio::task::{AbortHandle, JoinSet};
@@ -28,6 +32,7 @@ use crate::history::History;
 use crate::in_flight::{Creation, Owning, Showing, process_call, start_call};
 use crate::leaving;
 use crate::metrics::{ActOutcome, Metrics, Outcome};
+use crate::proving::{Case, Step};
 
 /// Most acts on their way at a time; the most urgent go first.
 const ACTS_MAX: usize = 16;
@@ -54,6 +59,8 @@ pub struct Responder {
     /// Every account that acts.
     senders: BTreeMap<Address, Arc<Sender>>,
     guard: Guard,
+    /// What is proven at present.
+    case: Option<Case>,
     archive: Archive,
     domain: Domain,
     bonds: Bonds,
@@ -96,6 +103,7 @@ impl Responder {
             challenger: accounts.challenger,
             senders,
             guard,
+            case: None,
             archive,
             domain: deployment.domain(),
             bonds: deployment.bonds,
@@ -109,9 +117,12 @@ impl Responder {
 
     /// Sends what is due and not on its way; stops what a reorganisation made pointless.
     ///
-    /// `bad_since` is the time of the first block that is not valid, if coins leave because of it.
-    pub fn act(&mut self, chain: &Chain, history: &History, bad_since: Option<u64>) {
-        let due = duty::due(chain, history, &self.guard, bad_since);
+    /// `bad_since` is the time of the first block that is not valid, if coins leave because of it; `proof` the evidence against
+    /// it, if it is invalid.
+    pub fn act(&mut self, chain: &Chain, history: &History, bad_since: Option<u64>, proof: Option<&FaultProof>) {
+        self.plead(proof);
+        let step = self.case.as_ref().and_then(|case| Some((case.step(chain.game(), &self.domain)?, case)));
+        let due = duty::due(chain, history, &self.guard, bad_since, step);
         let ids: BTreeSet<_> = due.iter().map(Due::id).collect();
         let is_due = |id: &ActId| ids.contains(id);
         self.sent.retain(|id, task| {
@@ -119,6 +130,11 @@ impl Responder {
             let is_done = id.is_done(chain.game());
             if is_done {
                 kill_point::reached("act-landed");
+                if matches!(id, ActId::Announce { .. }) {
+                    kill_point::reached("fault-announced");
+                } else if matches!(id, ActId::Prove { .. }) {
+                    kill_point::reached("fault-proven");
+                }
             }
             let is_kept = is_due(id) || is_done;
             if !is_kept {
@@ -133,6 +149,7 @@ impl Responder {
                 continue;
             }
             match act {
+                Due::Convict(step, case) => self.convict(id, *step, case),
                 Due::Challenge(challenge) => self.challenge(id, challenge, history),
                 Due::InFlight(duty) => self.defend(id, duty, chain, history),
                 Due::Own(duty) => self.act_for_owner(id, duty, chain),
@@ -154,7 +171,8 @@ impl Responder {
                 match outcome {
                     Ok(landed) => {
                         kill_point::reached("act-final");
-                        self.count(Outcome::Landed);
+                        self.count(&id, Outcome::Landed);
+                        self.count_rewards(&landed);
                         self.failed.remove(&id);
                         tracing::info!(subject = %id.subject(), transaction = %landed.transaction, "{id} is final");
                     }
@@ -179,7 +197,9 @@ impl Responder {
     pub fn challenged(&self) -> impl Iterator<Item = OutputId> {
         self.sent.keys().filter_map(|id| match id {
             ActId::Challenge { output_id, .. } => Some(*output_id),
-            ActId::Leave { .. }
+            ActId::Announce { .. }
+            | ActId::Prove { .. }
+            | ActId::Leave { .. }
             | ActId::InFlight { .. }
             | ActId::Start { .. }
             | ActId::Own { .. }
@@ -190,6 +210,27 @@ impl Responder {
     fn is_to_send(&self, id: &ActId) -> bool {
         let is_waiting = self.failed.get(id).is_some_and(|failure| failure.retry_at > Instant::now());
         self.sent.len() < ACTS_MAX && !self.sent.contains_key(id) && !is_waiting
+    }
+
+    /// Makes a case of the evidence, as the challenger announces it.
+    fn plead(&mut self, proof: Option<&FaultProof>) {
+        if self.case.as_ref().map(|case| &case.proof) != proof {
+            // Without an account nobody can announce it: that is an alarm.
+            let accuser = self.challenger.as_ref().map(|sender| sender.account().address()).unwrap_or_default();
+            self.case = proof.map(|proof| {
+                let announcement = announcement_of(accuser, &self.root_chain.prove_fault(proof));
+                Case { proof: proof.clone(), announcement }
+            });
+        }
+    }
+
+    fn convict(&mut self, id: ActId, step: Step, case: &Case) {
+        let Some(sender) = self.challenger_of(&id) else { return };
+        let call = match step {
+            Step::Announce => self.root_chain.announce_fault(case.announcement),
+            Step::Prove => self.root_chain.prove_fault(&case.proof),
+        };
+        self.send(id, sender, std::future::ready(Ok(call)));
     }
 
     fn challenge(&mut self, id: ActId, challenge: &Challenge, history: &History) {
@@ -262,7 +303,7 @@ impl Responder {
     ) {
         tracing::warn!(subject = %id.subject(), "sending {id}");
         kill_point::reached("act-decided");
-        self.count(Outcome::Sent);
+        self.count(&id, Outcome::Sent);
         let depth = self.finality_depth;
         let name = id.clone();
         let task = self.running.spawn(async move {
@@ -273,14 +314,24 @@ impl Responder {
     }
 
     fn fail(&mut self, id: ActId, what: String) {
-        self.count(Outcome::Failed);
+        self.count(&id, Outcome::Failed);
         tracing::warn!(subject = %id.subject(), "{id} does not get through: {what}");
         let count = self.failed.get(&id).map_or(1, |failure| failure.count.saturating_add(1));
         let pause = RETRY_FIRST.saturating_mul(1 << (count - 1).min(6)).min(RETRY_MAX);
         self.failed.insert(id, Failure { count, retry_at: Instant::now() + pause, what });
     }
 
-    fn count(&self, outcome: Outcome) {
+    fn count(&self, id: &ActId, outcome: Outcome) {
         self.metrics.acts.get_or_create(&ActOutcome { outcome }).inc();
+        if matches!(id, ActId::Prove { .. }) {
+            self.metrics.convictions.get_or_create(&ActOutcome { outcome }).inc();
+        }
+    }
+
+    fn count_rewards(&self, landed: &Landed) {
+        let contract = self.root_chain.contract();
+        let events = landed.logs.iter().filter_map(|log| decode_event(contract, log).ok());
+        let rewards = events.filter(|event| matches!(event, RootEvent::FaultRewarded { .. })).count();
+        self.metrics.rewards.inc_by(rewards as u64);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
+use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::output::OutputId;
 use plasmid_node::chain::{Chain, SharedChain};
 use plasmid_node::http::{Events, ServiceStatus};
@@ -10,6 +11,13 @@ use plasmid_node::http::{Events, ServiceStatus};
 use crate::alarms::Alarms;
 use crate::history::History;
 use crate::judge::SharedHistory;
+
+/// Returns until when the exit of a coin made before a block of this timestamp is started, so that it is paid before anything
+/// of the block, in seconds. §4.
+#[must_use]
+pub fn leave_before(timestamp: u64, periods: &Periods) -> u64 {
+    timestamp.saturating_add(periods.minimum_exit_period).saturating_sub(periods.granularity())
+}
 
 /// What the API reads of a running watcher.
 #[derive(Debug)]
@@ -66,10 +74,10 @@ impl Shared {
     pub fn leave_before(&self, chain: &Chain) -> Option<u64> {
         let number = chain.last_local_block().next()?;
         let (header, _) = chain.game().header(number)?;
-        let record = self.history().record(number).filter(|record| record.commitment == header.commitment()).cloned();
-        record.filter(|record| record.finding.is_bad())?;
-        let periods = chain.game().periods();
-        Some((header.timestamp + periods.minimum_exit_period).saturating_sub(periods.granularity()))
+        let history = self.history();
+        let record = history.record(number).filter(|record| record.commitment == header.commitment());
+        let is_bad = chain.game().is_void(number) || record.is_some_and(|record| record.finding.is_bad());
+        is_bad.then(|| leave_before(header.timestamp, &chain.game().periods()))
     }
 
     /// Returns the alarms. A panic elsewhere leaves them whole.

@@ -28,7 +28,7 @@ use crate::judge::{Judge, JudgeError};
 use crate::metrics::Metrics;
 use crate::responder::Responder;
 use crate::servers::{Attempt, Servers};
-use crate::shared::Shared;
+use crate::shared::{Shared, leave_before};
 
 /// Root-chain steps that wait to be taken in.
 const STEPS_WAITING_MAX: usize = 64;
@@ -210,7 +210,7 @@ impl Watcher {
             self.fetching.ask(&mut self.judge);
             let (chain, history) = (self.judge.chain(), self.judge.history());
             let bad_since = time_to_leave(chain.game(), self.judge.bad());
-            self.parts.responder.act(&chain, &history, bad_since);
+            self.parts.responder.act(&chain, &history, bad_since, self.judge.proof());
             drop((chain, history));
             self.cross_check();
         }
@@ -226,6 +226,13 @@ impl Watcher {
             let commitment = self.judge.chain().game().header(*number).map(|(header, _)| header.commitment());
             alarming.extend(Alarm::of_block(*number, commitment.unwrap_or_default(), finding, now));
         }
+        if let Some((number, Finding::Invalid(_))) = self.judge.bad()
+            && self.judge.proof().is_none()
+        {
+            let message = format!("the archive has lost evidence against block {number}: it cannot be proven");
+            alarming.push(Alarm::new(AlarmKind::ActFails, &format!("proof-{number}"), now, message));
+        }
+        alarming.extend(self.end_of_chain(now));
         let silence = self.head_seen.elapsed();
         if let Some(why) = self.distrust.why() {
             let message = format!("the root chain's node cannot be believed: {why}");
@@ -254,6 +261,28 @@ impl Watcher {
         Ok(())
     }
 
+    /// Returns the alarms about a conviction. §3, §4.
+    fn end_of_chain(&self, now: u64) -> Vec<Alarm> {
+        let chain = self.judge.chain();
+        let halted = chain.game().halt().map(|halt| {
+            let committed_at = chain.game().header(halt.from).map_or(0, |(header, _)| header.timestamp);
+            let message = format!(
+                "block {} was convicted: it and all later ones are void; coins made before and payments in them are to leave, \
+                 by exits that start before {}",
+                halt.from,
+                leave_before(committed_at, &chain.game().periods())
+            );
+            let alarm = Alarm::new(AlarmKind::Halted, &halt.from.to_string(), now, message);
+            Alarm { block: Some(halt.from), ..alarm }
+        });
+        let overruled = self.judge.overruled().map(|number| {
+            let message = format!("block {number} was convicted, but this watcher found it valid");
+            let alarm = Alarm::new(AlarmKind::Overruled, &number.to_string(), now, message);
+            Alarm { block: Some(number), ..alarm }
+        });
+        halted.into_iter().chain(overruled).collect()
+    }
+
     /// Brings status and metrics up to date.
     fn show(&mut self) {
         let is_blind = {
@@ -272,8 +301,11 @@ impl Watcher {
         metrics.root_lag_blocks.set(self.progress.map_or(0, |progress| progress.total.saturating_sub(progress.done)));
         metrics.root_silence_seconds.set(i64::try_from(self.head_seen.elapsed().as_secs()).unwrap_or(i64::MAX));
         metrics.blind.set(is_blind.into());
+        metrics.halted.set(chain.game().halt().is_some().into());
         let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.synced = self.is_at_head() && self.judge.is_done() && !is_blind;
+        status.halted = chain.game().halt().is_some();
+        status.closed = chain.game().closed_at().is_some();
         status.alarms = metrics.alarms.get();
         let mut challenged = self.shared.challenged.lock().unwrap_or_else(PoisonError::into_inner);
         *challenged = self.parts.responder.challenged().collect();
@@ -319,7 +351,17 @@ impl Watcher {
                 | RootEvent::AssetRecorded { .. }
                 | RootEvent::ExitKeysCleared { .. }
                 | RootEvent::Credited { .. }
-                | RootEvent::Claimed { .. } => continue,
+                | RootEvent::Claimed { .. }
+                | RootEvent::FaultAnnounced { .. }
+                | RootEvent::FaultProven { .. }
+                | RootEvent::FaultRewarded { .. }
+                | RootEvent::ReceiptSlashed { .. }
+                | RootEvent::ReceiptRewarded { .. }
+                | RootEvent::BondFunded { .. }
+                | RootEvent::BondWithdrawn { .. }
+                | RootEvent::OperatorProposed { .. }
+                | RootEvent::OperatorAccepted { .. }
+                | RootEvent::ChainClosed => continue,
             };
             self.shared.events.publish(kind, &ExitEvent { id: id.to_string(), what });
         }

@@ -21,6 +21,12 @@ pub(crate) const ROOT_CHAIN_JSON: &str = include_str!("../../artifacts/RootChain
 /// The same of the facet that runs the in-flight exits.
 pub(crate) const IN_FLIGHT_EXITS_JSON: &str = include_str!("../../artifacts/InFlightExits.json");
 
+/// The same of the facet that convicts blocks and slashes receipts.
+pub(crate) const FAULTS_JSON: &str = include_str!("../../artifacts/Faults.json");
+
+/// The same of the facet for the operator's bond and keys, and the end of the chain.
+pub(crate) const OPERATIONS_JSON: &str = include_str!("../../artifacts/Operations.json");
+
 static ROOT_CHAIN: LazyLock<Artifact> =
     LazyLock::new(|| serde_json::from_str(ROOT_CHAIN_JSON).expect("a test parses the committed artifact"));
 

@@ -14,9 +14,13 @@ use crate::bindings::{EncodeError, Value, encode_call, encode_root_chain_call};
 use crate::client::RootChain;
 use crate::node::{Call, GasLimit};
 
+mod faults;
 mod in_flight;
+mod operations;
 
+pub use self::faults::announcement_of;
 pub use self::in_flight::{InputProof, PieceRecord, Spend};
+pub use self::operations::KEY_LEAD_BLOCKS;
 
 /// Gas of a start beyond its estimate: by the time that it lands its key may be a later one, which the list does not have yet
 /// (27,100), with others before it that the hint does not know of (some 2,500 each). §4, §5.2.
@@ -211,16 +215,24 @@ pub fn call(to: Address, signature: &str, args: &[Value]) -> Result<Call, Encode
 }
 
 fn inclusion_value(proof: &InclusionProof) -> Value {
-    let path = proof.path.iter().map(|&sibling| sibling.into()).collect();
-    let tx_index = u64::from(proof.tx_index.get()).into();
-    Value::Tuple(vec![header_value(&proof.header), tx_index, proof.witness_hash.into(), Value::List(path)])
+    let InclusionProof { header, tx_index, witness_hash, path } = proof;
+    let tx_index = u64::from(tx_index.get()).into();
+    Value::Tuple(vec![header_value(header), tx_index, (*witness_hash).into(), path_value(path)])
 }
 
-/// What stands where no inclusion is shown: block number zero, which no block has.
+/// What stands where no inclusion is shown.
 fn no_inclusion() -> Value {
+    Value::Tuple(vec![no_header(), 0u64.into(), B256::ZERO.into(), Value::List(Vec::new())])
+}
+
+fn path_value(path: &[B256]) -> Value {
+    Value::List(path.iter().map(|&sibling| sibling.into()).collect())
+}
+
+/// What stands where no header is shown: block number zero, which no block has.
+fn no_header() -> Value {
     let (zero, none) = (Value::from(0u64), Value::from(B256::ZERO));
-    let header = vec![zero.clone(), none.clone(), none.clone(), zero.clone(), zero.clone(), zero.clone()];
-    Value::Tuple(vec![Value::Tuple(header), zero, none, Value::List(Vec::new())])
+    Value::Tuple(vec![zero.clone(), none.clone(), none, zero.clone(), zero.clone(), zero])
 }
 
 fn header_value(header: &Header) -> Value {

@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use plasmid_exit_game::exit::in_flight::{Decision, OldestPlace, PieceSet};
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::facts::RootRef;
+use plasmid_exit_game::fault::Conviction;
 use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::Domain;
@@ -28,9 +29,11 @@ pub struct Deployment {
     pub contract: Address,
     /// The root block that holds the deployment: nothing happened before it.
     pub block: RootRef,
+    /// The first operator's key, that of block 1.
+    pub operator: Address,
     /// The periods of the exit game.
     pub periods: Periods,
-    /// What exits cost.
+    /// What exits cost, and faults.
     pub bonds: Bonds,
 }
 
@@ -42,7 +45,7 @@ impl Deployment {
     }
 }
 
-/// What the calls of the exit game cost. §2.
+/// What the calls of the exit game cost, and what the operator loses. §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bonds {
     /// What the owner of a standard exit puts up, in wei.
@@ -59,6 +62,10 @@ pub struct Bonds {
     pub piece_bounty_wei: u128,
     /// The part of each input's addition that does, in wei.
     pub piece_bounty_per_input_wei: u128,
+    /// What the operator loses by an invalid block, in wei: half is burned, half is the accuser's reward. §3.
+    pub fault_slash_wei: u128,
+    /// What it loses by a broken receipt, in wei, once a block. §3.
+    pub receipt_slash_wei: u128,
 }
 
 impl Bonds {
@@ -87,6 +94,15 @@ pub struct ChildChain {
     pub halted_at: Option<u64>,
     /// When the chain was closed, in seconds. §8.
     pub closed_at: Option<u64>,
+}
+
+/// What is left of what the operator put up. §3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OperatorBond {
+    /// What faults are slashed from, in wei.
+    pub fault_part_wei: u128,
+    /// What broken receipts are slashed from, in wei.
+    pub receipt_part_wei: u128,
 }
 
 /// What the contract keeps of an output id. §5.1.
@@ -193,11 +209,14 @@ impl RootChain {
                     piece_bond_per_input_wei: fields.uint()?,
                     piece_bounty_wei: fields.uint()?,
                     piece_bounty_per_input_wei: fields.uint()?,
+                    fault_slash_wei: fields.uint()?,
+                    receipt_slash_wei: fields.uint()?,
                 })
             })
             .await?;
+        let operator = self.operator_of(BlockNumber::FIRST).await?;
         let chain_id = self.node.chain_id().await?;
-        Ok(Deployment { chain_id, contract: self.contract, block, periods, bonds })
+        Ok(Deployment { chain_id, contract: self.contract, block, operator, periods, bonds })
     }
 
     /// Returns the child chain's head and whether it is halted or closed.
@@ -338,6 +357,56 @@ impl RootChain {
         self.view("operatorOf", &[number.get().into()], Fields::address).await
     }
 
+    /// Returns the key that may accept to be the operator's next, or `None` if none is proposed. §2.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn proposed_operator(&self) -> Result<Option<Address>, ReadError> {
+        let proposed = self.view("proposedOperator", &[], Fields::address).await?;
+        Ok(Some(proposed).filter(|proposed| !proposed.is_zero()))
+    }
+
+    /// Returns what is left of the operator's bond. §3.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn operator_bond(&self) -> Result<OperatorBond, ReadError> {
+        self.view("operatorBond", &[], |fields| {
+            Ok(OperatorBond { fault_part_wei: fields.uint()?, receipt_part_wei: fields.uint()? })
+        })
+        .await
+    }
+
+    /// Returns the number of the root block that holds the first announcement of evidence, if there is one. §3.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn announcement(&self, announcement: B256) -> Result<Option<u64>, ReadError> {
+        let root_block = self.view("announcements", &[announcement.into()], Fields::uint).await?;
+        Ok(Some(root_block).filter(|&root_block| root_block != 0))
+    }
+
+    /// Returns the conviction of a block, if it was proven invalid. §3.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn conviction(&self, number: BlockNumber) -> Result<Option<Conviction>, ReadError> {
+        self.view("convictions", &[number.get().into()], conviction).await
+    }
+
+    /// Returns the same of a block's receipts, if one was proven broken. §3.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn slashed_receipt(&self, number: BlockNumber) -> Result<Option<Conviction>, ReadError> {
+        self.view("slashedReceipts", &[number.get().into()], conviction).await
+    }
+
     async fn view<T>(
         &self,
         function: &'static str,
@@ -360,4 +429,9 @@ impl RootChain {
         let mut fields = decode_root_chain_result(function, &result)?;
         Ok(read(&mut fields)?)
     }
+}
+
+fn conviction(fields: &mut Fields) -> Result<Option<Conviction>, DecodeError> {
+    let conviction = Conviction { root_block: fields.uint()?, reward: fields.uint()? };
+    Ok((conviction.root_block != 0).then_some(conviction))
 }

@@ -10,7 +10,9 @@ use plasmid_exit_game::position::{BlockNumber, NONCE_BITS, Position};
 use crate::bindings::{DecodeError, Fields, decode_root_chain_log};
 use crate::node::Log;
 
+mod faults;
 pub(crate) mod in_flight;
+mod operations;
 
 /// `AssetStandard.Erc20`, the only standard of version 1 (§1.2).
 const ERC20: u64 = 1;
@@ -64,10 +66,16 @@ pub fn decode_event(contract: Address, log: &Log) -> Result<RootEvent, EventErro
             to: fields.address()?,
             amount: fields.uint()?,
         },
-        _ => match in_flight::decode_step(name, &mut fields)? {
-            Some((tx_hash, step)) => RootEvent::InFlight { tx_hash, step: Box::new(step) },
-            None => return Err(DecodeError::UnknownEvent { topic: log.topics.first().copied() }.into()),
-        },
+        _ => {
+            let event = match in_flight::decode_step(name, &mut fields)? {
+                Some((tx_hash, step)) => Some(RootEvent::InFlight { tx_hash, step: Box::new(step) }),
+                None => match faults::decode(name, &mut fields)? {
+                    Some(event) => Some(event),
+                    None => operations::decode(name, &mut fields)?,
+                },
+            };
+            event.ok_or(DecodeError::UnknownEvent { topic: log.topics.first().copied() })?
+        }
     })
 }
 
@@ -97,10 +105,14 @@ fn deposit(fields: &mut Fields) -> Result<Deposit, DecodeError> {
     Ok(Deposit { nonce, output })
 }
 
+/// Reads a block's number.
+fn block_number(fields: &mut Fields) -> Result<BlockNumber, DecodeError> {
+    BlockNumber::new(fields.uint()?).ok_or_else(|| fields.out_of_form())
+}
+
 fn header(fields: &mut Fields) -> Result<Header, DecodeError> {
-    let number = BlockNumber::new(fields.uint()?).ok_or_else(|| fields.out_of_form())?;
     Ok(Header {
-        number,
+        number: block_number(fields)?,
         tx_root: fields.word()?,
         utxo_root: fields.word()?,
         tx_count: fields.uint()?,
@@ -124,6 +136,7 @@ fn output(fields: &mut Fields) -> Result<Output, DecodeError> {
 #[cfg(test)]
 mod tests {
     use alloy_primitives::{B256, Bytes, U64, U256, keccak256};
+    use plasmid_exit_game::fault::Rule;
 
     use super::*;
 
@@ -198,6 +211,55 @@ mod tests {
             let mut wrong = good;
             wrong[at] = word(value);
             assert!(decode_event(CONTRACT, &log(signature, &topics, &wrong)).is_err(), "word {at} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_conviction_is_of_a_block_and_by_a_rule() {
+        let word = |number: u64| B256::from(U256::from(number));
+        let (accuser, evidence) = (Address::repeat_byte(2).into_word(), B256::repeat_byte(3));
+        let proven = |number: u64, rule: u64| {
+            let signature = "FaultProven(uint64,uint8,address,bytes32,uint256)";
+            decode_event(CONTRACT, &log(signature, &[word(number), accuser], &[word(rule), evidence, word(9)]))
+        };
+        let number = BlockNumber::new(5).unwrap();
+        let (accuser, slashed) = (Address::repeat_byte(2), U256::from(9));
+        let rules = [Rule::R1, Rule::R2, Rule::R3, Rule::R4, Rule::R5, Rule::R6, Rule::R7];
+        for (bits, rule) in (1..).zip(rules) {
+            assert_eq!(proven(5, bits), Ok(RootEvent::FaultProven { number, rule, accuser, evidence, slashed }));
+        }
+        for (number, rule) in [(5, 0), (5, 8), (5, 255), (5, 256), (1 << 39, 1), (u64::MAX, 1)] {
+            let form = EventError::Decode(DecodeError::Form { of: "FaultProven".to_owned() });
+            assert_eq!(proven(number, rule), Err(form), "block {number}, rule {rule}");
+        }
+    }
+
+    #[test]
+    fn what_the_operator_does_is_told_in_full_and_nothing_else() {
+        let word = |number: u64| B256::from(U256::from(number));
+        let (account, dirty) = (Address::repeat_byte(2), B256::repeat_byte(2));
+        let accepted = "OperatorAccepted(address,uint64)";
+        let funded = "BondFunded(address,uint128,uint128)";
+        let decode = |signature, topics: &[B256], data: &[B256]| decode_event(CONTRACT, &log(signature, topics, data));
+        let first_block = BlockNumber::new(302).unwrap();
+        let event = RootEvent::OperatorAccepted { operator: account, first_block };
+        assert_eq!(decode(accepted, &[account.into_word()], &[word(302)]), Ok(event));
+        let event = RootEvent::BondFunded { funder: account, fault_part: 1, receipt_part: 0 };
+        assert_eq!(decode(funded, &[account.into_word()], &[word(1), word(0)]), Ok(event));
+        assert_eq!(decode("ChainClosed()", &[], &[]), Ok(RootEvent::ChainClosed));
+        for (signature, topics, data) in [
+            (accepted, vec![dirty], vec![word(302)]),
+            (accepted, vec![account.into_word()], vec![word(1 << 39)]),
+            (accepted, vec![account.into_word()], vec![]),
+            (accepted, vec![], vec![account.into_word(), word(302)]),
+            (funded, vec![account.into_word()], vec![dirty, word(0)]),
+            (funded, vec![account.into_word()], vec![word(1), word(0), word(0)]),
+            ("ChainClosed()", vec![word(1)], vec![]),
+            ("ChainClosed()", vec![], vec![word(1)]),
+            ("FaultAnnounced(bytes32)", vec![], vec![word(1)]),
+            ("ReceiptSlashed(uint64,address,bytes32,uint256)", vec![word(1 << 39), word(2)], vec![word(3), word(4)]),
+        ] {
+            assert!(decode(signature, &topics, &data).is_err(), "{signature} {topics:?} {data:?}");
         }
     }
 

@@ -155,16 +155,17 @@ contract InFlightExits is IInFlightExits, RootChainBase {
         // Inputs are the lowest pieces.
         if (pieces.first() < FIRST_OUTPUT_PIECE) _requireData(open, txHash, data);
 
-        (, address asset) = _pieceAt(body, data, pieces.first());
-        KeyList.List storage keys = _exitKeys[asset];
+        uint8 first = pieces.first();
+        address asset;
         PieceSet live = state.livePieces();
         for (PieceSet left = pieces; !left.isEmpty(); left = left.without(left.first())) {
             uint8 piece = left.first();
             (address owner, address pieceAsset) = _pieceAt(body, data, piece);
+            if (piece == first) asset = pieceAsset;
             require(msg.sender == owner, IRootChain.NotOwner(msg.sender, owner));
             require(pieceAsset == asset, SeveralAssets(asset, pieceAsset));
             require(!live.has(piece), PieceLive(piece));
-            keys.add(state.key(), hint);
+            _exitKeys[asset].add(state.key(), hint);
         }
         open.state = state.withLivePieces(live.with(pieces));
         emit Piggybacked(txHash, msg.sender, asset, pieces);
@@ -238,14 +239,8 @@ contract InFlightExits is IInFlightExits, RootChainBase {
         OpenExit storage open = _inFlightExits[txHash];
         InFlightState state = _requireOpen(open, txHash);
         require(piece < 32 && state.livePieces().has(piece), PieceNotLive(piece));
-        bytes32 outputId;
-        if (piece < FIRST_OUTPUT_PIECE) {
-            _requireData(open, txHash, data);
-            outputId = data.outputIdAt(piece);
-        } else {
-            outputId = TransactionCodec.outputId(txHash, piece - FIRST_OUTPUT_PIECE);
-        }
-        (address owner, address asset) = _pieceAt(body, data, piece);
+        (bytes32 outputId, address owner, address asset) =
+            piece < FIRST_OUTPUT_PIECE ? _livePieceIn(open, txHash, data, piece) : _livePieceOut(txHash, body, piece);
         bytes32 spendHash = _requireSpend(spend, outputId, owner);
         require(spendHash != txHash, OwnTransaction(txHash));
         // §6.5: of an input it is the other spend that must stand in a block, of an output this transaction.
@@ -304,7 +299,8 @@ contract InFlightExits is IInFlightExits, RootChainBase {
 
     /// Refuses data that are not those of the open exit.
     function _requireData(OpenExit storage open, bytes32 txHash, bytes calldata data) private view {
-        require(open.dataHash == keccak256(data), WrongData(txHash));
+        // Hashed as a body is, which allocates nothing.
+        require(open.dataHash == data.hashOf(), WrongData(txHash));
     }
 
     /// Refuses a body that is not a spend of the coin, or not signed by its owner. Returns its hash.
@@ -392,6 +388,27 @@ contract InFlightExits is IInFlightExits, RootChainBase {
             ? ExitTiming.keyOfDeposit(start, MINIMUM_EXIT_PERIOD)
             : ExitTiming.keyOfOutput(start, youngest, MINIMUM_EXIT_PERIOD);
         return uint64(key);
+    }
+
+    /// Returns an input that is a live piece, so that the transaction has it.
+    function _livePieceIn(OpenExit storage open, bytes32 txHash, bytes calldata data, uint8 piece)
+        private
+        view
+        returns (bytes32 outputId, address owner, address asset)
+    {
+        _requireData(open, txHash, data);
+        return (data.outputIdAt(piece), data.ownerOf(), data.assetAt(piece));
+    }
+
+    /// Returns an output that is a live piece, so that the transaction has it.
+    function _livePieceOut(bytes32 txHash, bytes calldata body, uint8 piece)
+        private
+        pure
+        returns (bytes32 outputId, address owner, address asset)
+    {
+        uint8 index = piece - FIRST_OUTPUT_PIECE;
+        (owner, asset,) = body.outputAt(index);
+        outputId = TransactionCodec.outputId(txHash, index);
     }
 
     /// Returns the owner and the asset of a piece. The data have been checked if it is an input.

@@ -32,6 +32,17 @@ interface IRootChain {
         /// Parts of them that go to whoever processes the piece.
         uint128 pieceBounty;
         uint128 pieceBountyPerInput;
+        /// Wei that a conviction takes of the operator's bond, which has at least as much in its part for faults.
+        uint128 faultSlash;
+        /// Wei that a broken receipt takes, likewise.
+        uint128 receiptSlash;
+    }
+
+    /// The parts of the contract that are code of their own, deployed with the same parameters.
+    struct Facets {
+        address inFlightExits;
+        address faults;
+        address operations;
     }
 
     /// The periods that all deadlines derive from.
@@ -55,6 +66,8 @@ interface IRootChain {
         uint128 pieceBondPerInput;
         uint128 pieceBounty;
         uint128 pieceBountyPerInput;
+        uint128 faultSlash;
+        uint128 receiptSlash;
     }
 
     /// The child chain as the root chain knows it.
@@ -189,6 +202,8 @@ interface IRootChain {
     error AssetTotalExceeded(address asset, uint256 total);
     /// The address has no code.
     error NotAToken(address token);
+    /// A part of the operator's bond is below one slash: no block is taken until it is funded. §3.
+    error BondShort(uint128 faultPart, uint128 receiptPart);
     /// The caller is not the operator of the block.
     error NotOperator(address caller);
     /// The block does not follow the last one.
@@ -345,8 +360,24 @@ interface IRootChain {
     /// @notice Returns the head of the child chain and whether it is halted or closed.
     function head() external view returns (ChainHead memory);
 
-    /// @notice Returns the operator's key for a block number.
+    /// @notice Returns the operator's key for a block number. It never changes once the number is at most 300 ahead.
     function operatorOf(uint64 number) external view returns (address operator);
+
+    /// @notice Returns whom the operator proposes to come after it, zero if nobody or once that is accepted.
+    function proposedOperator() external view returns (address next);
+
+    /// @notice Returns what is left of the operator's bond. §3.
+    function operatorBond() external view returns (uint128 faultPart, uint128 receiptPart);
+
+    /// @notice Returns the root block of an announcement, zero if it was not made. §3.
+    function announcements(bytes32 announcement) external view returns (uint64 rootBlock);
+
+    /// @notice Returns the root block of a block's conviction, zero if it was not convicted, and what waits for whoever
+    /// announced the evidence. §3.
+    function convictions(uint64 number) external view returns (uint64 rootBlock, uint128 reward);
+
+    /// @notice As `convictions`, of the slash of a receipt for a block.
+    function slashedReceipts(uint64 number) external view returns (uint64 rootBlock, uint128 reward);
 
     /// @notice Returns the root block in which the contract was deployed.
     function deploymentBlock() external view returns (uint64 number);

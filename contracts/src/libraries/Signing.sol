@@ -23,6 +23,7 @@ library Signing {
     uint256 private constant SIGNATURE_LENGTH = 64;
     /// Of an output in a body.
     uint256 private constant OUTPUT_LENGTH = 57;
+    bytes32 private constant S_MASK = bytes32(type(uint256).max >> 1);
     uint256 private constant CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141;
 
     /// Returns what the owner of a canonical body's inputs signs. §1.6.
@@ -69,10 +70,14 @@ library Signing {
     ///
     /// The verdict does not depend on gas: `ecrecover` without enough of it reverts.
     function recover(bytes32 digest, bytes32 r, bytes32 vs) internal pure returns (address) {
-        uint256 s = uint256(vs) & (type(uint256).max >> 1);
-        bool inRange = r != 0 && uint256(r) < CURVE_ORDER && s != 0 && s <= CURVE_ORDER / 2;
-        if (!inRange) return address(0);
-        return ecrecover(digest, uint8(uint256(vs) >> 255) + 27, r, bytes32(s));
+        if (!isInRange(r, vs)) return address(0);
+        return ecrecover(digest, uint8(uint256(vs) >> 255) + 27, r, vs & S_MASK);
+    }
+
+    /// Returns whether `r` and `s` are in range, `s` in the lower half. §1.5.
+    function isInRange(bytes32 r, bytes32 vs) internal pure returns (bool) {
+        uint256 s = uint256(vs & S_MASK);
+        return r != 0 && uint256(r) < CURVE_ORDER && s != 0 && s <= CURVE_ORDER / 2;
     }
 
     /// Returns the hash of the hashes of outputs, each `H(OUTPUT_TYPEHASH ‖ kind ‖ owner ‖ asset ‖ amount)` of words.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IRootChain} from "../interfaces/IRootChain.sol";
+
 /// The Merkle tree over a block's transactions. §1.7.
 library TransactionTree {
     uint8 private constant LEAF_TAG = 0x00;
@@ -13,6 +15,16 @@ library TransactionTree {
     /// Returns the depth of a tree with `count` leaves: the logarithm to base two, rounded up.
     function depth(uint32 count) internal pure returns (uint256) {
         return count < 2 ? 0 : _bitLength(count - 1);
+    }
+
+    /// Returns whether the block with this header has the leaf at an index, by exactly as many siblings as its tree is deep.
+    function holds(IRootChain.Header calldata header, uint32 txIndex, bytes32 leaf_, bytes32[] calldata path)
+        internal
+        pure
+        returns (bool)
+    {
+        uint32 txCount = header.txCount;
+        return txIndex < txCount && path.length == depth(txCount) && root(leaf_, txIndex, path) == header.txRoot;
     }
 
     /// Returns the root that a leaf and its siblings, lowest first, lead to.

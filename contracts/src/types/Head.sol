@@ -6,7 +6,8 @@ pragma solidity 0.8.37;
 /// next block number 0–39 | last timestamp 40–79 | covered deposits 80–119 | next nonce 120–159 | ether owed 160–254
 /// | stopped 255
 ///
-/// *Stopped* says that the chain is halted or closed, so that deposits and blocks need not read `Halt`.
+/// *Stopped* says that blocks are refused: the chain is halted or closed, or the operator's bond short. Without it nobody
+/// need read those words.
 type Head is uint256;
 
 using {
@@ -18,7 +19,8 @@ using {
     isStopped,
     withBlock,
     withDeposit,
-    withEtherOwed
+    withEtherOwed,
+    withStopped
 } for Head global;
 
 // Ether owed to exits stays below it. §2.
@@ -78,4 +80,9 @@ function withDeposit(Head head) pure returns (Head) {
 function withEtherOwed(Head head, uint256 owed) pure returns (Head) {
     uint256 others = Head.unwrap(head) & ~((ETHER_OWED_LIMIT - 1) << ETHER_OWED_SHIFT);
     return Head.wrap(others | (owed << ETHER_OWED_SHIFT));
+}
+
+function withStopped(Head head, bool stopped) pure returns (Head) {
+    uint256 others = Head.unwrap(head) & ~(uint256(1) << STOPPED_SHIFT);
+    return Head.wrap(stopped ? others | (uint256(1) << STOPPED_SHIFT) : others);
 }

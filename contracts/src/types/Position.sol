@@ -7,7 +7,7 @@ pragma solidity 0.8.37;
 /// deposit:            1 | zero 19 bits  | nonce 40 bits             | zero 4 bits
 type Position is uint64;
 
-using {isDeposit, blockNumber, depositNonce, outputIn, ofOutput, isAt, isOlderThan} for Position global;
+using {isDeposit, blockNumber, transactionIn, depositNonce, outputIn, ofOutput, isAt, isOlderThan} for Position global;
 
 /// Returns the position of an output of a child-chain transaction; the ranges are the caller's to keep.
 function outputPosition(uint64 number, uint32 txIndex, uint8 outputIndex) pure returns (Position) {
@@ -27,6 +27,11 @@ function isDeposit(Position position) pure returns (bool) {
 /// Returns the block that made a child-chain output. Means nothing for a deposit.
 function blockNumber(Position position) pure returns (uint64) {
     return Position.unwrap(position) >> 24;
+}
+
+/// Returns the transaction's index in its block. Means nothing for a deposit.
+function transactionIn(Position position) pure returns (uint32) {
+    return uint32((Position.unwrap(position) >> 4) & ((1 << 20) - 1));
 }
 
 /// Returns the nonce of a deposit. Means nothing for a child-chain output.

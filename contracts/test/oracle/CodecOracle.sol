@@ -7,6 +7,7 @@ import {ExitTiming} from "../../src/libraries/ExitTiming.sol";
 import {Signing} from "../../src/libraries/Signing.sol";
 import {TransactionCodec} from "../../src/libraries/TransactionCodec.sol";
 import {TransactionTree} from "../../src/libraries/TransactionTree.sol";
+import {WitnessCodec} from "../../src/libraries/WitnessCodec.sol";
 
 /// @title The libraries' functions as calls
 /// @notice Tests compare the Rust encodings with these over random values.
@@ -17,6 +18,10 @@ contract CodecOracle {
 
     function isCanonical(bytes calldata body) external pure returns (bool) {
         return TransactionCodec.isCanonical(body);
+    }
+
+    function isCanonicalWitness(bytes calldata witness, uint256 inputs) external pure returns (bool) {
+        return WitnessCodec.isCanonical(witness, inputs);
     }
 
     function outputId(bytes32 txHash, uint8 outputIndex) external pure returns (bytes32) {

@@ -20,6 +20,11 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
+    /// Returns so many ether, above zero.
+    pub(crate) const fn ether(count: u32) -> Self {
+        Self { base_units: count as u128 * WEI_PER_ETHER, is_ether: true }
+    }
+
     /// Returns the base units, if the way the amount was written fits `asset`.
     pub(crate) fn of(self, asset: Asset) -> Result<u128, AmountError> {
         if self.is_ether && asset.0 != ETHER { Err(AmountError::EtherUnit(asset)) } else { Ok(self.base_units) }

@@ -151,26 +151,55 @@ impl fmt::Display for Row {
 /// Returns the coins of an owner that are not spent.
 pub(crate) async fn coins(session: &Session, args: &OwnerArgs) -> anyhow::Result<Items<Row>> {
     let owner = session.settings().address_or_own(args.owner)?;
-    let now = session.now().await?;
-    let bad = BadBlock::find(session).await?;
+    let prospects = Prospects::find(session).await?;
     let held = holdings::holdings(session, owner, None).await?;
     let mut items = Vec::new();
     for holding in held.iter().filter(|holding| holding.coin.state != CoinState::Exited) {
-        items.push(row(session, holding, bad, now).await?);
+        items.push(row(session, holding, &prospects).await?);
     }
     Ok(Items { items, none: "no coins: `plasmid deposit` brings money in" })
 }
 
-async fn row(session: &Session, holding: &Holding, bad: Option<BadBlock>, now: u64) -> anyhow::Result<Row> {
+/// What all coins have in common.
+#[derive(Debug, Clone, Copy)]
+struct Prospects {
+    bad: Option<BadBlock>,
+    is_closed: bool,
+    periods: Periods,
+    /// Root-chain time, in seconds.
+    now: u64,
+}
+
+impl Prospects {
+    async fn find(session: &Session) -> anyhow::Result<Self> {
+        let child_chain = session.root.child_chain().await.context("read the child chain's state")?;
+        Ok(Self {
+            bad: BadBlock::find(session).await?,
+            is_closed: child_chain.closed_at.is_some(),
+            periods: session.deployment.periods,
+            now: session.now().await?,
+        })
+    }
+
+    /// Returns the block from which on all are void, if a fault has halted the chain.
+    fn halt(&self) -> Option<BadBlock> {
+        self.bad.filter(|bad| bad.is_void)
+    }
+}
+
+async fn row(session: &Session, holding: &Holding, prospects: &Prospects) -> anyhow::Result<Row> {
     let coin = &holding.coin;
-    let periods = session.deployment.periods;
     let exit = match (coin.state, &holding.proof) {
         (CoinState::Pending | CoinState::Committed | CoinState::Final, Ok(proof)) => {
-            Some(Plan::make(session, proof, bad).await?.terms)
+            Some(Plan::make(session, proof, prospects.bad).await?.terms)
         }
         _ => None,
     };
-    let deadline = exit.as_ref().and_then(|terms| terms.deadline);
+    let deadline = match (&exit, coin.state) {
+        (Some(terms), _) => terms.deadline,
+        (None, CoinState::Void | CoinState::Accepted) => prospects.halt().map(|bad| bad.deadline(prospects.periods)),
+        (None, _) => None,
+    };
     Ok(Row {
         id: coin.id,
         position: coin.position,
@@ -180,16 +209,30 @@ async fn row(session: &Session, holding: &Holding, bad: Option<BadBlock>, now: u
         unproven: holding.proof.as_ref().err().cloned(),
         deadline,
         exit,
-        next: next(holding, bad, deadline, periods, now),
+        next: next(holding, deadline, prospects),
     })
 }
 
 /// Says who must act next.
-fn next(holding: &Holding, bad: Option<BadBlock>, deadline: Option<u64>, periods: Periods, now: u64) -> String {
+fn next(holding: &Holding, deadline: Option<u64>, prospects: &Prospects) -> String {
+    let &Prospects { bad, is_closed, periods, now } = prospects;
     let in_bad = |bad: &BadBlock| holding.block().is_some_and(|block| block >= bad.number);
     let maker = holding.proof.as_ref().ok().and_then(holdings::maker_of).map_or("TX".to_owned(), |tx| tx.to_string());
     let in_flight = format!("`plasmid exit in-flight {maker}`");
+    let before = match deadline {
+        Some(deadline) if deadline > now => format!(" before {deadline} (in {} s)", deadline - now),
+        Some(deadline) => format!("; what started before {deadline} goes first"),
+        None => String::new(),
+    };
+    let is_over = is_closed || prospects.halt().is_some();
     match holding.coin.state {
+        CoinState::Pending | CoinState::Committed | CoinState::Final if is_over => {
+            let what = if is_closed { "closed" } else { "halted" };
+            format!("the owner, since the chain is {what}: `plasmid exit start`{before}")
+        }
+        CoinState::Accepted if is_over => {
+            format!("the owner, since its block will not be committed: {in_flight}{before}")
+        }
         CoinState::Pending => "the operator, to cover the deposit with a block".to_owned(),
         CoinState::Accepted => "the operator, to commit its block".to_owned(),
         CoinState::Committed | CoinState::Final => match (bad, deadline) {
@@ -198,11 +241,9 @@ fn next(holding: &Holding, bad: Option<BadBlock>, deadline: Option<u64>, periods
                  {in_flight} takes the payment out",
                 bad.number
             ),
-            (Some(bad), Some(deadline)) if deadline > now => format!(
-                "the owner, if block {} stays bad: `plasmid exit start` before {deadline} (in {} s)",
-                bad.number,
-                deadline - now
-            ),
+            (Some(bad), Some(deadline)) if deadline > now => {
+                format!("the owner, if block {} stays bad: `plasmid exit start`{before}", bad.number)
+            }
             (Some(bad), Some(_)) => format!("the owner: block {} is bad and older exits go first", bad.number),
             (Some(_) | None, None) | (None, Some(_)) => "nobody".to_owned(),
         },
@@ -213,7 +254,9 @@ fn next(holding: &Holding, bad: Option<BadBlock>, deadline: Option<u64>, periods
         ),
         CoinState::Spent => "nobody: it is spent".to_owned(),
         CoinState::Exited => "nobody: it has left".to_owned(),
-        CoinState::Void => format!("the owner, to exit the payment in flight, since its block is void: {in_flight}"),
+        CoinState::Void => {
+            format!("the owner, to exit the payment in flight, since its block is void: {in_flight}{before}")
+        }
         CoinState::Dropped => "the owner, to send the transaction that makes it again".to_owned(),
     }
 }
@@ -258,10 +301,9 @@ impl fmt::Display for Details {
 
 /// Returns one coin and what happened to it.
 pub(crate) async fn coin(session: &Session, args: &CoinArgs) -> anyhow::Result<Details> {
-    let now = session.now().await?;
-    let bad = BadBlock::find(session).await?;
+    let prospects = Prospects::find(session).await?;
     let holding = holdings::holding(session, args.id, None).await?;
-    let row = row(session, &holding, bad, now).await?;
+    let row = row(session, &holding, &prospects).await?;
     let mut timeline = Vec::new();
     session
         .replay(|block| {

@@ -13,15 +13,24 @@ use plasmid_root_chain::deploy::{self, Deployed, Parameters};
 use plasmid_root_chain::sender::Sender;
 use serde::Serialize;
 
-use crate::amount::shown;
+use crate::amount::{Amount, shown};
 use crate::failure::Failure;
 
 const WEEK_SECS: u64 = 7 * 24 * 3600;
+/// What a fault costs the operator of a devnet.
+const DEVNET_FAULT_SLASH: Amount = Amount::ether(10);
+/// What broken receipts of a block cost it.
+const DEVNET_RECEIPT_SLASH: Amount = Amount::ether(1);
 
 #[derive(Debug, Args)]
 #[command(before_help = "Examples:
   plasmid deploy --l1-url http://127.0.0.1:8545 --account operator
-  plasmid deploy --operator 0x7099…79C8 --min-exit-period 604800 --sunset 4838400 --base-fee 20000000000")]
+  plasmid deploy --operator 0x7099…79C8 --min-exit-period 604800 --sunset 4838400 --base-fee 20000000000
+  plasmid deploy --account operator --fault-slash 100ether --receipt-slash 1ether --operator-bond 110ether
+
+The operator's bond is paid with the deployment. Of each slash half is burned and half rewards who proved the fault: without
+--fault-slash and --receipt-slash the reward pays for announcement and proof twice at --base-fee, which is the least that is
+fair. What an operator could gain by a broken promise, and what a chain may come to hold, call for more.")]
 pub(crate) struct DeployArgs {
     /// MEP: seconds between an exit's start and its payment, at least
     #[arg(long, value_name = "SECS", default_value_t = WEEK_SECS)]
@@ -32,9 +41,18 @@ pub(crate) struct DeployArgs {
     /// Whose key signs the blocks [default: the account that deploys]
     #[arg(long, value_name = "ADDR", value_parser = plasmid_node::settings::parse_address)]
     operator: Option<Address>,
-    /// Wei a unit of gas costs at most while exits are challenged: bonds and bounties are computed from it
+    /// Wei a unit of gas costs at most while exits are challenged: bonds, bounties and slashes are computed from it
     #[arg(long, value_name = "WEI", default_value_t = 20_000_000_000)]
     base_fee: u128,
+    /// What the operator loses by an invalid block [default: from the base fee]
+    #[arg(long, value_name = "AMOUNT")]
+    fault_slash: Option<Amount>,
+    /// What the operator loses by a broken receipt, once a block [default: from the base fee]
+    #[arg(long, value_name = "AMOUNT")]
+    receipt_slash: Option<Amount>,
+    /// What is put up for the operator: a fault's slash, the rest for receipts [default: for one fault and four receipts]
+    #[arg(long, value_name = "AMOUNT")]
+    operator_bond: Option<Amount>,
 }
 
 /// A deployment as it is shown.
@@ -57,6 +75,12 @@ pub(crate) struct Report {
     exit_bond: u128,
     #[serde(with = "form")]
     exit_bounty: u128,
+    #[serde(with = "form")]
+    fault_slash: u128,
+    #[serde(with = "form")]
+    receipt_slash: u128,
+    #[serde(with = "form")]
+    operator_bond: u128,
     gas_used: u64,
 }
 
@@ -71,13 +95,22 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "operator     {}", self.operator)?;
         writeln!(f, "periods      MEP {} s, sunset {} s", self.min_exit_period, self.sunset)?;
-        write!(f, "exit bond    {}, of which bounty {}", shown(self.exit_bond, ETHER), shown(self.exit_bounty, ETHER))
+        writeln!(
+            f,
+            "exit bond    {}, of which bounty {}",
+            shown(self.exit_bond, ETHER),
+            shown(self.exit_bounty, ETHER)
+        )?;
+        let slashes = [self.fault_slash, self.receipt_slash].map(|slash| shown(slash, ETHER));
+        let [fault, receipt] = slashes;
+        write!(f, "slashes      {fault} a fault, {receipt} a block with broken receipts, from a bond of ")?;
+        f.write_str(&shown(self.operator_bond, ETHER))
     }
 }
 
 /// Deploys the contract.
 pub(crate) async fn deploy(sender: &Sender, args: &DeployArgs) -> anyhow::Result<Report> {
-    let DeployArgs { min_exit_period, sunset, operator, base_fee } = *args;
+    let DeployArgs { min_exit_period, sunset, operator, base_fee, fault_slash, receipt_slash, operator_bond } = *args;
     let sunset = sunset.unwrap_or_else(|| min_exit_period.saturating_mul(8));
     if min_exit_period == 0 || sunset < min_exit_period {
         let what = format!(
@@ -87,9 +120,19 @@ pub(crate) async fn deploy(sender: &Sender, args: &DeployArgs) -> anyhow::Result
         return Err(Failure::Usage(what).into());
     }
     let bonds = Bonds::at_base_fee(base_fee);
-    let bonds = bonds.ok_or_else(|| Failure::Usage(format!("--base-fee {base_fee}: no base fee is that high")))?;
+    let mut bonds = bonds.ok_or_else(|| Failure::Usage(format!("--base-fee {base_fee}: no base fee is that high")))?;
+    bonds.fault_slash_wei = fault_slash.map_or(bonds.fault_slash_wei, |slash| slash.base_units);
+    bonds.receipt_slash_wei = receipt_slash.map_or(bonds.receipt_slash_wei, |slash| slash.base_units);
+    let least = bonds.fault_slash_wei.checked_add(bonds.receipt_slash_wei);
+    let operator_bond_wei = operator_bond.map(|bond| bond.base_units).or(bonds.operator_bond_wei());
+    let operator_bond_wei = operator_bond_wei.filter(|&bond| least.is_some_and(|least| bond >= least));
+    let operator_bond_wei = operator_bond_wei.ok_or_else(|| {
+        let slashes = [bonds.fault_slash_wei, bonds.receipt_slash_wei].map(|slash| shown(slash, ETHER)).join(" and ");
+        Failure::Usage(format!("the operator's bond must cover one slash of each kind, {slashes}"))
+    })?;
     let operator = operator.unwrap_or(sender.account().address());
-    let parameters = Parameters { operator, periods: Periods { minimum_exit_period: min_exit_period, sunset }, bonds };
+    let periods = Periods { minimum_exit_period: min_exit_period, sunset };
+    let parameters = Parameters { operator, periods, bonds, operator_bond_wei };
     eprintln!("deploying RootChain from {} and waiting for the root chain ...", sender.account().address());
     let Deployed { deployment, code_hash, gas_used } =
         deploy::deploy(sender, &parameters).await.context("deploy RootChain")?;
@@ -104,6 +147,9 @@ pub(crate) async fn deploy(sender: &Sender, args: &DeployArgs) -> anyhow::Result
         sunset: deployment.periods.sunset,
         exit_bond: deployment.bonds.exit_bond_wei,
         exit_bounty: deployment.bonds.exit_bounty_wei,
+        fault_slash: deployment.bonds.fault_slash_wei,
+        receipt_slash: deployment.bonds.receipt_slash_wei,
+        operator_bond: operator_bond_wei,
         gas_used,
     })
 }
@@ -111,6 +157,14 @@ pub(crate) async fn deploy(sender: &Sender, args: &DeployArgs) -> anyhow::Result
 impl DeployArgs {
     /// The parameters of a devnet.
     pub(crate) fn of_devnet(operator: Address) -> Self {
-        Self { min_exit_period: 600, sunset: Some(4_800), operator: Some(operator), base_fee: 20_000_000_000 }
+        Self {
+            min_exit_period: 600,
+            sunset: Some(4_800),
+            operator: Some(operator),
+            base_fee: 20_000_000_000,
+            fault_slash: Some(DEVNET_FAULT_SLASH),
+            receipt_slash: Some(DEVNET_RECEIPT_SLASH),
+            operator_bond: None,
+        }
     }
 }

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use plasmid_exit_game::block;
 use plasmid_exit_game::output::{OutputId, TxHash};
-use plasmid_exit_game::position::{BlockNumber, PositionKind};
+use plasmid_exit_game::position::{BlockNumber, Position, PositionKind};
 use plasmid_exit_game::signature::Signature;
 use plasmid_exit_game::transaction::Transaction;
 use plasmid_node::client::{Client, ClientError};
@@ -54,6 +54,16 @@ pub(crate) fn is_exiting(word: &CoinWord) -> bool {
     !word.record_hash.is_zero()
 }
 
+/// Returns the first void block, if a fault has halted the chain. §3.
+pub(crate) async fn void_from(session: &Session) -> anyhow::Result<Option<BlockNumber>> {
+    Ok(session.root.child_chain().await.context("read the child chain's state")?.halted_from)
+}
+
+/// Returns whether a void block made the coin. §3.
+pub(crate) fn is_void(position: Position, void_from: Option<BlockNumber>) -> bool {
+    void_from.is_some_and(|from| position.block().is_some_and(|block| block >= from))
+}
+
 /// Returns the transaction that made a coin, if one did, as its proof shows.
 pub(crate) fn maker_of(coin: &EvidenceCoin) -> Option<TxHash> {
     Some(Transaction::decode(&coin.made.as_ref()?.body).ok()?.hash())
@@ -70,8 +80,10 @@ pub(crate) async fn holdings(
     let known = wallet.map(Wallet::coins).transpose()?.unwrap_or_default();
     let coins = coins.into_iter().filter(|coin| !matches!(coin.state, CoinState::Spent | CoinState::Dropped));
     let coins: Vec<_> = coins.collect();
+    let void_from = void_from(session).await?;
     let (total, mut progress) = (coins.len(), Progress::new("looking at coins"));
-    let mut looks = stream::iter(coins).map(|coin| look_at(session, server, coin, &known)).buffered(PARALLEL);
+    let mut looks =
+        stream::iter(coins).map(|coin| look_at(session, server, coin, &known, void_from)).buffered(PARALLEL);
     let mut found: Vec<Holding> = Vec::with_capacity(total);
     while let Some(holding) = looks.try_next().await? {
         found.push(holding);
@@ -92,7 +104,7 @@ pub(crate) async fn holding(session: &Session, id: OutputId, wallet: Option<&Wal
     if coin.id != id {
         return Err(anyhow!("{} answered with another coin", server.url()));
     }
-    look_at(session, server, coin, &known).await
+    look_at(session, server, coin, &known, void_from(session).await?).await
 }
 
 /// Asks one server after the other until one answers; `not-found` of one is another's chance.
@@ -138,11 +150,13 @@ async fn look_at(
     server: &Client,
     coin: Coin,
     known: &BTreeMap<OutputId, EvidenceCoin>,
+    void_from: Option<BlockNumber>,
 ) -> anyhow::Result<Holding> {
     let word = session.root.coin(coin.id).await.context("read a coin's word on the root chain")?;
     let state = match coin.state {
         _ if is_settled(&word) => CoinState::Exited,
         _ if is_exiting(&word) => CoinState::Exiting,
+        CoinState::Committed | CoinState::Final if is_void(coin.position, void_from) => CoinState::Void,
         state => state,
     };
     let proof = prove(session, server, &coin, &word, known.get(&coin.id)).await?;

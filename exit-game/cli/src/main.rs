@@ -14,6 +14,7 @@ use crate::report::Format;
 
 mod accounts;
 mod amount;
+mod close_chain;
 mod coins;
 mod deploy;
 mod deposit;
@@ -22,6 +23,7 @@ mod evidence;
 mod exit;
 mod failure;
 mod holdings;
+mod operator;
 mod receipts;
 mod report;
 mod send;
@@ -85,6 +87,11 @@ enum Command {
     /// What the operator promised
     #[command(subcommand)]
     Receipt(receipts::Command),
+    /// End a chain that had no block for its sunset time
+    CloseChain(close_chain::CloseChainArgs),
+    /// The operator's bond and keys
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Start everything on this machine and show the round trip
     Devnet(devnet::DevnetArgs),
     /// Run a program until standard input ends
@@ -140,6 +147,11 @@ async fn run(command: &Command, settings: &Settings, format: Format) -> anyhow::
         Command::Exit(command) => exit::run(command, settings, format).await?,
         Command::Evidence(command) => evidence::run(command, settings, format).await?,
         Command::Receipt(receipts::Command::List) => format.print(&receipts::list(&session().await?).await?)?,
+        Command::Receipt(receipts::Command::Prove(args)) => {
+            format.print(&receipts::prove::prove(&session().await?, args).await?)?;
+        }
+        Command::CloseChain(args) => format.print(&close_chain::close_chain(&session().await?, args).await?)?,
+        Command::Operator(command) => operator::run(command, settings, format).await?,
         Command::Devnet(args) => return devnet::run(args).await,
         Command::Supervise { command } => return Ok(ExitCode::from(devnet::process::supervise(command)?)),
     }

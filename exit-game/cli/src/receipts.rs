@@ -1,8 +1,8 @@
-//! `plasmid receipt list`: what the operator has promised, and whether it kept it. §1.10, §3.
+//! `plasmid receipt list` and `prove`: what the operator has promised, and whether it kept it. §1.10, §3.
 
 use std::fmt;
 
-use anyhow::Context as _;
+use alloy_primitives::B256;
 use clap::Subcommand;
 use plasmid_exit_game::block::{BodyItem, Header, decode_items};
 use plasmid_exit_game::game::Game;
@@ -10,11 +10,12 @@ use plasmid_exit_game::output::{OutputId, TxHash};
 use plasmid_exit_game::tx_tree;
 use plasmid_node::client::Client;
 use plasmid_node::wire::{Accepted, form};
-use plasmid_root_chain::client::ChildChain;
 use serde::Serialize;
 
 use crate::report::Items;
 use crate::session::Session;
+
+pub(crate) mod prove;
 
 /// Most bytes of a block's body that are fetched to look for one leaf.
 const BODY_BYTES_MAX: usize = 1 << 30;
@@ -27,6 +28,8 @@ pub(crate) enum Command {
         before_help = "Examples:\n  plasmid receipt list --account alice\n  plasmid receipt list --account alice --json"
     )]
     List,
+    /// Slash the operator for a receipt that it broke, for half of the slash
+    Prove(prove::ProveArgs),
 }
 
 /// What became of a promise.
@@ -91,90 +94,124 @@ impl fmt::Display for Row {
     }
 }
 
+/// What is known of a receipt.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) row: Row,
+    /// The header of the promised block, once it is committed.
+    pub(crate) header: Option<Header>,
+    /// How it is broken, if it is.
+    pub(crate) breach: Option<Breach>,
+}
+
+/// How a receipt is broken, with what shows it.
+#[derive(Debug)]
+pub(crate) struct Breach {
+    /// Whether the promised place shows it, and not time alone.
+    is_about_place: bool,
+    /// The leaf that stands in the promised place, with its way to the block's root; none where the block ends before.
+    held: Option<(B256, Vec<B256>)>,
+    /// Root-chain time, in seconds, from which on nobody is slashed for it any more.
+    until: u64,
+}
+
 /// Returns the receipts of the account's own transactions, in the order of their places.
 pub(crate) async fn list(session: &Session) -> anyhow::Result<Items<Row>> {
     let wallet = session.wallet(session.settings().address_or_own(None)?).await?;
     let game = session.game().await?;
-    let child_chain = session.root.child_chain().await.context("read the child chain's state")?;
     let servers = session.servers().unwrap_or_default();
     let mut items = Vec::new();
     for sent in wallet.sent()? {
         let Some(accepted) = sent.accepted() else { continue };
-        let receipt = &accepted.receipt;
-        let header = game.header(receipt.number).map(|(header, _)| header);
-        let (state, reason) = standing(&servers, accepted, header, &child_chain, &game).await;
-        items.push(Row {
-            tx_hash: sent.tx_hash,
-            block: receipt.number.get(),
-            index: receipt.index.get(),
-            by: receipt.by,
-            committed_at: header.map(|header| header.timestamp),
-            state,
-            reason,
-        });
+        items.push(look(&servers, accepted, &game).await.row);
     }
     items.sort_by_key(|row| (row.block, row.index));
     Ok(Items { items, none: "no receipts: `plasmid send` keeps those of its payments" })
 }
 
-async fn standing(
-    servers: &[Client],
-    accepted: &Accepted,
-    header: Option<&Header>,
-    child_chain: &ChildChain,
-    game: &Game,
-) -> (Standing, Option<String>) {
+/// Looks what became of a receipt.
+async fn look(servers: &[Client], accepted: &Accepted, game: &Game) -> Found {
+    let receipt = &accepted.receipt;
+    let header = game.header(receipt.number).map(|(header, _)| *header);
+    let (state, reason, breach) = standing(servers, accepted, header.as_ref(), game).await;
+    let row = Row {
+        tx_hash: accepted.tx_hash,
+        block: receipt.number.get(),
+        index: receipt.index.get(),
+        by: receipt.by,
+        committed_at: header.map(|header| header.timestamp),
+        state,
+        reason,
+    };
+    Found { row, header, breach }
+}
+
+type Judged = (Standing, Option<String>, Option<Breach>);
+
+async fn standing(servers: &[Client], accepted: &Accepted, header: Option<&Header>, game: &Game) -> Judged {
     let number = accepted.receipt.number;
-    let is_over = child_chain.halted_from.is_some() || child_chain.closed_at.is_some();
-    if child_chain.halted_from.is_some_and(|from| number >= from) || (header.is_none() && is_over) {
-        return (
-            Standing::Void,
-            Some("the chain is halted or closed: promises of its later blocks ended with it".to_owned()),
-        );
+    let is_over = game.halt().is_some() || game.closed_at().is_some();
+    if game.is_void(number) || (header.is_none() && is_over) {
+        let what = "the chain is halted or closed: promises of its later blocks ended with it";
+        return (Standing::Void, Some(what.to_owned()), None);
     }
     let in_time = in_time(accepted.receipt.by, header.map(|header| header.timestamp), game);
-    let Some(header) = header.filter(|_| in_time.0 != Standing::Broken) else { return in_time };
+    let is_provable = in_time.2.as_ref().is_some_and(|breach| game.now() < breach.until);
+    let Some(header) = header.filter(|_| !is_provable) else { return in_time };
+    let until = header.timestamp.saturating_add(game.periods().minimum_exit_period.saturating_mul(2));
     // Absence beyond the last leaf is shown by the header alone. §1.7
     if accepted.receipt.index.get() >= header.tx_count {
-        return (Standing::Broken, Some(format!("block {number} ends before its place")));
+        let breach = Breach { is_about_place: true, held: None, until };
+        return (Standing::Broken, Some(format!("block {number} ends before its place")), Some(breach));
     }
     for server in servers {
-        match is_in_place(server, accepted, header).await {
-            Some(true) => return in_time,
-            Some(false) => return (Standing::Broken, Some(format!("block {number} does not hold it in its place"))),
+        match held_leaf(server, accepted, header).await {
+            Some((leaf, _)) if leaf == accepted.receipt.leaf => return in_time,
+            Some(held) => {
+                let breach = Breach { is_about_place: true, held: Some(held), until };
+                return (Standing::Broken, Some(format!("block {number} does not hold it in its place")), Some(breach));
+            }
             None => {}
         }
     }
-    (Standing::Unknown, Some(format!("nobody shows what block {number} holds in its place: name another server")))
+    if in_time.0 == Standing::Broken {
+        return in_time;
+    }
+    (Standing::Unknown, Some(format!("nobody shows what block {number} holds in its place: name another server")), None)
 }
 
 /// Tells what became of a promise as far as time goes: after `by` it is late, and F after that broken. §3.
-fn in_time(by: u64, committed_at: Option<u64>, game: &Game) -> (Standing, Option<String>) {
+fn in_time(by: u64, committed_at: Option<u64>, game: &Game) -> Judged {
     let slashable_after = by.saturating_add(game.periods().freeze_delay());
     match (committed_at, committed_at.unwrap_or(game.now())) {
         (_, then) if then > by => {
-            let state = if then > slashable_after { Standing::Broken } else { Standing::Late };
             let what = if committed_at.is_some() { "was committed" } else { "is still not committed" };
-            (state, Some(format!("its block {what} {} s after its time", then - by)))
+            let reason = Some(format!("its block {what} {} s after its time", then - by));
+            if then <= slashable_after {
+                return (Standing::Late, reason, None);
+            }
+            let until = slashable_after.saturating_add(game.periods().minimum_exit_period);
+            (Standing::Broken, reason, Some(Breach { is_about_place: false, held: None, until }))
         }
-        (Some(_), _) => (Standing::Kept, None),
-        (None, _) => (Standing::Open, None),
+        (Some(_), _) => (Standing::Kept, None, None),
+        (None, _) => (Standing::Open, None, None),
     }
 }
 
-/// Tells whether the block holds the promised leaf in its place, if the server can prove it one way or the other.
-async fn is_in_place(server: &Client, accepted: &Accepted, header: &Header) -> Option<bool> {
-    let receipt = &accepted.receipt;
+/// Returns the leaf that the block holds in the promised place, with its way to the block's root, if the server can show it.
+async fn held_leaf(server: &Client, accepted: &Accepted, header: &Header) -> Option<(B256, Vec<B256>)> {
+    let index = accepted.receipt.index;
     if let Ok(inclusion) = server.inclusion(OutputId::of_output(accepted.tx_hash, 0)).await
         && let Ok(included) = inclusion.verify()
         && included.header == *header
-        && included.place.index == receipt.index
+        && included.place.index == index
     {
-        let leaf = tx_tree::leaf(accepted.tx_hash, included.transaction.witness.hash());
-        return Some(leaf == receipt.leaf && included.transaction.body.hash() == accepted.tx_hash);
+        let transaction = &included.transaction;
+        return Some((tx_tree::leaf(transaction.body.hash(), transaction.witness.hash()), included.path));
     }
     let bytes = server.body(header.number, BODY_BYTES_MAX).await.ok()?;
     let leaves: Vec<_> = decode_items(&bytes, header.tx_count).ok()?.iter().map(BodyItem::leaf).collect();
     let is_body = leaves.len() == header.tx_count as usize && tx_tree::root(&leaves) == header.tx_root;
-    is_body.then(|| leaves[receipt.index.get() as usize] == receipt.leaf)
+    let index = index.get() as usize;
+    is_body.then(|| Some((leaves[index], tx_tree::path(&leaves, index)?))).flatten()
 }

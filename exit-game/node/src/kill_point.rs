@@ -62,6 +62,14 @@ pub const WATCHER: [&str; 9] = [
     "store-set-aside",
 ];
 
+/// The watcher's points while it convicts; its own tests pass them.
+pub const WATCHER_CONVICTING: [&str; 2] = [
+    // A root block has the announcement of evidence, which nobody has seen.
+    "fault-announced",
+    // A root block has the conviction, and it is not final.
+    "fault-proven",
+];
+
 /// Set once it is known that no point is to end this process.
 static IS_DISARMED: AtomicBool = AtomicBool::new(false);
 static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn no_name_stands_for_two_points() {
-        for names in [&OPERATOR[..], &WATCHER[..]] {
+        for names in [&OPERATOR[..], &[&WATCHER[..], &WATCHER_CONVICTING[..]].concat()] {
             assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         }
     }

@@ -48,7 +48,11 @@ pub enum Code {
     RootChainBehind,
     /// The root chain was reorganised deeper than finality.
     RootChainReorganised,
-    /// The chain is halted. §3.
+    /// The block to come is another operator's key's. §2.
+    OtherKey,
+    /// A part of the operator's bond is below one slash. §3.
+    BondShort,
+    /// The chain is halted or closed. §3, §8.
     Halted,
 }
 
@@ -71,7 +75,12 @@ impl Code {
             Self::RangeNotSatisfiable => 416,
             Self::NotCanonical | Self::UnknownInput | Self::BadSignature | Self::Unbalanced | Self::FeeTooLow => 422,
             Self::Busy => 429,
-            Self::NotReady | Self::RootChainBehind | Self::RootChainReorganised | Self::Halted => 503,
+            Self::NotReady
+            | Self::RootChainBehind
+            | Self::RootChainReorganised
+            | Self::OtherKey
+            | Self::BondShort
+            | Self::Halted => 503,
         }
     }
 
@@ -97,7 +106,9 @@ impl Code {
             Self::NotReady => "The server is not ready",
             Self::RootChainBehind => "The root chain's node is behind",
             Self::RootChainReorganised => "The root chain was reorganised too deeply",
-            Self::Halted => "The chain is halted",
+            Self::OtherKey => "Another key has taken over",
+            Self::BondShort => "The operator's bond is short",
+            Self::Halted => "The chain is halted or closed",
         }
     }
 
@@ -217,7 +228,7 @@ mod tests {
                 "busy",
                 "not-ready",
             ])
-            .chain(["root-chain-behind", "root-chain-reorganised", "halted"])
+            .chain(["root-chain-behind", "root-chain-reorganised", "other-key", "bond-short", "halted"])
             .map(|name| serde_json::from_value(name.into()).unwrap())
             .collect();
         for code in codes {

@@ -5,8 +5,10 @@
 //! the lock, the tokens' own books, and the wei and tokens that the contract's account holds.
 
 mod evidence;
+mod faults;
 mod in_flight;
 mod ledger;
+mod operations;
 mod processing;
 mod revert;
 mod standard_exits;
@@ -17,14 +19,17 @@ use alloc::vec::Vec;
 use alloy_primitives::{Address, B256, U256};
 
 pub use self::evidence::{InclusionProof, InputProof, Spend};
+pub use self::faults::{ANNOUNCEMENT_AGE, ShownReceipt, announcement_of};
 pub use self::in_flight::OpenExit;
 pub use self::ledger::{Anchor, Submission};
+pub use self::operations::{OperatorBond, OperatorKey, ROTATION_DISTANCE};
 pub use self::processing::PieceRecord;
 pub use self::revert::Revert;
 use crate::exit::key::Periods;
 use crate::exit::queue::ExitQueue;
 use crate::exit::standard::CoinState;
 use crate::facts::RootEvent;
+use crate::fault::Conviction;
 use crate::output::{ETHER, OutputId, TxHash};
 use crate::position::BlockNumber;
 use crate::signature::Domain;
@@ -32,7 +37,7 @@ use crate::signature::Domain;
 /// What a deployment fixes for ever. §2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameters {
-    /// Signs every block; not zero.
+    /// Commits the first blocks; not zero.
     pub operator: Address,
     /// MEP and sunset.
     pub periods: Periods,
@@ -50,6 +55,10 @@ pub struct Parameters {
     pub piece_bounty: u128,
     /// The part of `piece_bond_per_input` that does; at most all of it.
     pub piece_bounty_per_input: u128,
+    /// Wei that a conviction takes of the operator's bond, and the least that its part for faults has.
+    pub fault_slash: u128,
+    /// Wei that a broken receipt takes, likewise.
+    pub receipt_slash: u128,
 }
 
 impl Parameters {
@@ -78,6 +87,8 @@ pub struct Call {
     pub caller: Address,
     /// Timestamp of the root block that executes the call, in seconds; below 2^40, in which the contract's words keep times.
     pub now: u64,
+    /// Number of that root block.
+    pub root_block: u64,
 }
 
 /// A transfer out of the contract.
@@ -151,16 +162,24 @@ pub struct Contract {
     exit_keys: BTreeMap<Address, ExitQueue>,
     claimable: BTreeMap<(Address, Address), U256>,
     in_flight: BTreeMap<TxHash, OpenExit>,
+    operator_key: OperatorKey,
+    next_operator: Address,
+    former_keys: Vec<OperatorKey>,
+    bond: OperatorBond,
+    announcements: BTreeMap<B256, u64>,
+    convictions: BTreeMap<BlockNumber, Conviction>,
+    slashed_receipts: BTreeMap<BlockNumber, Conviction>,
 }
 
 impl Contract {
-    /// Returns a contract deployed at `now`, in seconds, whose transactions are signed for `domain`.
+    /// Returns a contract deployed at `now`, in seconds, whose transactions are signed for `domain`, with `bond` wei of the
+    /// operator's: one slash for its part for faults, the rest for broken receipts. §3.
     ///
     /// # Errors
     ///
-    /// [`Revert::InvalidParameters`] if the operator is zero, MEP is zero, the sunset is shorter than MEP or a bounty
-    /// larger than its bond.
-    pub fn deploy(parameters: Parameters, domain: Domain, now: u64) -> Result<Self, Revert> {
+    /// [`Revert::InvalidParameters`] if the operator is zero, MEP is zero, the sunset is shorter than MEP, a bounty larger
+    /// than its bond, or the operator's bond less than a slash of each kind.
+    pub fn deploy(parameters: Parameters, bond: u128, domain: Domain, now: u64) -> Result<Self, Revert> {
         let Periods { minimum_exit_period, sunset } = parameters.periods;
         let valid = !parameters.operator.is_zero()
             && minimum_exit_period != 0
@@ -168,9 +187,9 @@ impl Contract {
             && parameters.exit_bounty <= parameters.exit_bond
             && parameters.piece_bounty <= parameters.piece_bond
             && parameters.piece_bounty_per_input <= parameters.piece_bond_per_input;
-        if !valid {
-            return Err(Revert::InvalidParameters);
-        }
+        let receipt_part = bond.checked_sub(parameters.fault_slash).filter(|part| *part >= parameters.receipt_slash);
+        let Some(receipt_part) = receipt_part.filter(|_| valid) else { return Err(Revert::InvalidParameters) };
+        let account = parameters.operator;
         let head = ChainHead {
             next_number: BlockNumber::FIRST.get(),
             last_timestamp: now,
@@ -190,21 +209,14 @@ impl Contract {
             exit_keys: BTreeMap::new(),
             claimable: BTreeMap::new(),
             in_flight: BTreeMap::new(),
+            operator_key: OperatorKey { account, first_block: 0, next_first_block: None },
+            next_operator: Address::ZERO,
+            former_keys: Vec::new(),
+            bond: OperatorBond { fault_part: parameters.fault_slash, receipt_part },
+            announcements: BTreeMap::new(),
+            convictions: BTreeMap::new(),
+            slashed_receipts: BTreeMap::new(),
         })
-    }
-
-    /// Makes block `number` and all after it void, as a conviction at `now` does. §3.
-    pub fn halt(&mut self, number: BlockNumber, now: u64) {
-        if self.head.halted_from().is_none_or(|from| number < from) {
-            self.head.halt = Some(Halt { from: number, at: now });
-        }
-    }
-
-    /// Closes the chain at `now`, unless it is halted or closed already. §8.
-    pub fn close(&mut self, now: u64) {
-        if self.head.halt.is_none() {
-            self.head.closed_at.get_or_insert(now);
-        }
     }
 
     /// Returns what the deployment fixed.
@@ -259,6 +271,24 @@ impl Contract {
     #[must_use]
     pub fn in_flight_exit(&self, tx_hash: TxHash) -> Option<&OpenExit> {
         self.in_flight.get(&tx_hash)
+    }
+
+    /// Returns the root block in which an announcement was first made. §3.
+    #[must_use]
+    pub fn announcement(&self, announcement: B256) -> Option<u64> {
+        self.announcements.get(&announcement).copied()
+    }
+
+    /// Returns the conviction of a block. §3.
+    #[must_use]
+    pub fn conviction(&self, number: BlockNumber) -> Option<Conviction> {
+        self.convictions.get(&number).copied()
+    }
+
+    /// Returns when a receipt for a block was slashed. §3.
+    #[must_use]
+    pub fn slashed_receipt(&self, number: BlockNumber) -> Option<Conviction> {
+        self.slashed_receipts.get(&number).copied()
     }
 
     /// Returns whether block `number` is void. §3.

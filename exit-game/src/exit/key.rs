@@ -61,6 +61,13 @@ impl Periods {
         start.saturating_add(self.freeze_delay() / 2)
     }
 
+    /// Returns when a block of this timestamp can no more be convicted, and the operator's promises about its contents no
+    /// more be called broken, in seconds. §3.
+    #[must_use]
+    pub fn end_of_convictions(&self, timestamp: u64) -> u64 {
+        timestamp.saturating_add(self.minimum_exit_period.saturating_mul(2))
+    }
+
     /// Returns the key of an exit that starts at `start`, of a coin made at root-chain time `created`, which is `None` for
     /// a deposit. All in seconds. §4.
     ///

@@ -317,7 +317,7 @@ fn an_exit_with_an_input_of_a_void_block_pays_nothing_and_returns_its_bonds() {
     let tx = world.sign("alice", &[&coin], vec![output("bob", ETHER, 500)]);
     let flight = start(&mut world, "bob", &tx, &[&coin]).unwrap();
     piggyback(&mut world, "bob", &flight, pieces(&[Piece::Output(0)])).unwrap();
-    world.halt(1);
+    world.halt(1).unwrap();
     world.now = flight.key;
     let steps = process(&mut world, &flight, pieces(&[Piece::Output(0)]));
     assert!(matches!(steps[..], [InFlightStep::Decided(Decision::Void), InFlightStep::PieceReturned { .. }]));

@@ -170,7 +170,9 @@ impl Play {
             Move::Accept { who, asset } => {
                 self.world.money.refusing.remove(&(address(NAMES[who]), ASSETS[asset]));
             }
-            Move::Halt { number } if number < self.world.contract.head().next_number => self.world.halt(number),
+            Move::Halt { number } if number < self.world.contract.head().next_number => {
+                self.world.halt(number)?;
+            }
             Move::Wait { secs } => self.world.now += secs,
             Move::Deposit { .. }
             | Move::Pay { .. }
@@ -205,7 +207,7 @@ impl Play {
         let contract = &self.world.contract;
         for asset in ASSETS {
             let credits: U256 = NAMES.iter().map(|name| contract.claimable(address(name), asset)).sum();
-            let bonds = if asset == ETHER { self.pending.len() as u128 * BOND } else { 0 };
+            let bonds = if asset == ETHER { self.pending.len() as u128 * BOND + self.world.at_stake() } else { 0 };
             let held = self.world.money.vault.get(&asset).copied().unwrap_or_default();
             let owed = contract.owed(asset).unwrap_or(0);
             assert_eq!(held, U256::from(owed) + credits + U256::from(bonds), "value is conserved");

@@ -11,7 +11,7 @@ use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::Domain;
 use proptest::prelude::*;
 
-use crate::world::{BOND, Coin, MEP, Made, TOKEN, World, address, output, parameters};
+use crate::world::{BOND, Coin, MEP, Made, OPERATOR_BOND, PERIODS, TOKEN, World, address, output, parameters};
 
 /// Asserts that `call` is refused for `reason` and changes nothing.
 fn refused<T: std::fmt::Debug + PartialEq>(
@@ -30,7 +30,7 @@ fn a_deployment_that_contradicts_the_text_is_refused() {
         Parameters { exit_bond: 2, exit_bounty: 2, piece_bond_per_input: 0, piece_bounty_per_input: 0, ..parameters() };
     let domain = Domain { chain_id: 1, contract: Address::repeat_byte(1) };
     let periods = |minimum_exit_period, sunset| Periods { minimum_exit_period, sunset };
-    assert!(Contract::deploy(good, domain, 1).is_ok());
+    assert!(Contract::deploy(good, OPERATOR_BOND, domain, 1).is_ok());
     for bad in [
         Parameters { operator: Address::ZERO, ..good },
         Parameters { periods: periods(0, MEP), ..good },
@@ -39,7 +39,7 @@ fn a_deployment_that_contradicts_the_text_is_refused() {
         Parameters { piece_bounty: good.piece_bond + 1, ..good },
         Parameters { piece_bounty_per_input: 1, ..good },
     ] {
-        assert_eq!(Contract::deploy(bad, domain, 1), Err(Revert::InvalidParameters));
+        assert_eq!(Contract::deploy(bad, OPERATOR_BOND, domain, 1), Err(Revert::InvalidParameters));
     }
 }
 
@@ -115,9 +115,11 @@ fn blocks_are_refused_in_the_contracts_order() {
 fn a_chain_that_is_halted_or_closed_takes_no_deposits_and_no_blocks() {
     let alice = address("alice");
     let mut halted = World::new();
-    halted.halt(1);
+    halted.commit(&[]);
+    halted.halt(1).unwrap();
     let mut closed = World::new();
-    closed.contract.close(closed.now);
+    closed.now += PERIODS.sunset;
+    closed.contract.close_chain(closed.call("anyone")).unwrap();
     let reasons = [
         Revert::ChainStopped { halted_from: Some(BlockNumber::FIRST), closed_at: None },
         Revert::ChainStopped { halted_from: None, closed_at: Some(closed.now) },
@@ -134,15 +136,17 @@ fn a_chain_that_is_halted_or_closed_takes_no_deposits_and_no_blocks() {
 fn a_halt_falls_to_older_blocks_and_never_rises() {
     let mut world = World::new();
     let from = |world: &World| world.contract.head().halt.map(|halt| (halt.from.get(), halt.at));
-    world.halt(5);
+    (0..7).for_each(|_| drop(world.commit(&[])));
+    world.halt(5).unwrap();
     let first = world.now;
     world.now += 10;
-    world.halt(7);
+    assert_eq!(world.halt(7), Err(Revert::VoidBlock { number: BlockNumber::new(7).unwrap() }));
     assert_eq!(from(&world), Some((5, first)));
-    world.halt(4);
+    world.halt(4).unwrap();
     assert_eq!(from(&world), Some((4, first + 10)));
-    world.contract.close(world.now);
-    assert_eq!(world.contract.head().closed_at, None, "a halted chain is not closed");
+    world.now += PERIODS.sunset;
+    let stopped = Revert::ChainStopped { halted_from: BlockNumber::new(4), closed_at: None };
+    assert_eq!(world.contract.close_chain(world.call("anyone")), Err(stopped), "a halted chain is not closed");
 }
 
 /// One coin of alice's in block 1, at index 1 of 3.
@@ -193,7 +197,7 @@ fn starts_are_refused_in_the_contracts_order() {
     world.start("alice", &coin).unwrap();
     let exiting = Revert::AlreadyExiting { output_id: coin.id };
     refused(&mut world, exiting, |w| start(w, "alice", BOND, &body, 0, &proof));
-    world.halt(1);
+    world.halt(1).unwrap();
     refused(&mut world, Revert::VoidBlock { number }, |w| start(w, "alice", BOND, &body, 0, &proof));
 }
 

@@ -279,7 +279,7 @@ fn an_exit_of_a_void_blocks_coin_gives_back_its_bond_alone() {
     let bad = world.commit(&[payment]).remove(0);
     let before_halt = world.start("thief", &bad[0]).unwrap();
     world.assign("thief", &before_halt, "accomplice").unwrap();
-    world.halt(2);
+    world.halt(2).unwrap();
     assert_eq!(world.start("thief", &bad[1]), Err(Revert::VoidBlock { number: bad[0].position.block().unwrap() }));
     let honest = world.start("alice", &good).unwrap();
     let deposit = world.start("alice", &coin).expect("a deposit is never void");

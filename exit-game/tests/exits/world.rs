@@ -7,12 +7,13 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use k256::ecdsa::SigningKey;
 use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::{
-    Anchor, Call, Contract, InclusionProof, Parameters, Payment, PaymentOutcome, Revert, Submission,
+    Anchor, Call, Contract, InclusionProof, OperatorBond, Parameters, Payment, PaymentOutcome, Revert, Submission,
 };
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::RootEvent;
-use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId};
+use plasmid_exit_game::fault::{FaultProof, ShownLeaf};
+use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::signature::{Domain, Signature, address_of};
 use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
@@ -29,6 +30,10 @@ const PIECE_BOND: u128 = 2_000;
 const PIECE_BOND_PER_INPUT: u128 = 100;
 const PIECE_BOUNTY: u128 = 200;
 const PIECE_BOUNTY_PER_INPUT: u128 = 20;
+pub(crate) const FAULT_SLASH: u128 = 9_001;
+pub(crate) const RECEIPT_SLASH: u128 = 3_000;
+/// The operator's: one slash for faults, two for receipts.
+pub(crate) const OPERATOR_BOND: u128 = FAULT_SLASH + 2 * RECEIPT_SLASH;
 pub(crate) const TOKEN: Address = Address::repeat_byte(0x70);
 
 pub(crate) fn key_of(name: &str) -> SigningKey {
@@ -46,6 +51,8 @@ pub(crate) fn parameters() -> Parameters {
         piece_bond_per_input: PIECE_BOND_PER_INPUT,
         piece_bounty: PIECE_BOUNTY,
         piece_bounty_per_input: PIECE_BOUNTY_PER_INPUT,
+        fault_slash: FAULT_SLASH,
+        receipt_slash: RECEIPT_SLASH,
     }
 }
 
@@ -107,19 +114,24 @@ pub(crate) struct World {
     pub(crate) contract: Contract,
     pub(crate) now: u64,
     pub(crate) money: Money,
-    domain: Domain,
+    pub(crate) domain: Domain,
+    /// The last leaf of each block, which nobody looks at until it is to convict the block.
+    flaws: BTreeMap<u64, ShownLeaf>,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let now = 1_000_000;
         let domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) };
-        let contract = Contract::deploy(parameters(), domain, now).expect("valid parameters");
-        Self { contract, now, money: Money::default(), domain }
+        let contract = Contract::deploy(parameters(), OPERATOR_BOND, domain, now).expect("valid parameters");
+        let mut money = Money::default();
+        money.put(ETHER, OPERATOR_BOND);
+        Self { contract, now, money, domain, flaws: BTreeMap::new() }
     }
 
+    /// A call, at a time when there was a root block for every second.
     pub(crate) fn call(&self, caller: &str) -> Call {
-        Call { caller: address(caller), now: self.now }
+        Call { caller: address(caller), now: self.now, root_block: self.now }
     }
 
     /// What `name` has received in `asset`.
@@ -157,13 +169,13 @@ impl World {
         PlacedTransaction { body, witness: Witness { signature, placement } }
     }
 
-    /// The next block over these transactions, ready to be submitted a second from now.
+    /// The next block over these transactions and a leaf that is not canonical, ready to be submitted a second from now.
     pub(crate) fn submission(&self, transactions: &[PlacedTransaction]) -> Submission {
         Submission {
             number: self.contract.head().next_number,
             tx_root: tx_tree::root(&leaves(transactions)),
             utxo_root: B256::repeat_byte(0x55),
-            tx_count: transactions.len() as u32,
+            tx_count: transactions.len() as u32 + 1,
             deposit_count: self.contract.head().next_nonce,
             anchor: Anchor::Known,
             not_after: self.now + 1,
@@ -176,7 +188,12 @@ impl World {
         self.now += 1;
         let events = self.contract.submit_block(self.call("operator"), &submission).unwrap();
         let [RootEvent::BlockSubmitted(header)] = events[..] else { panic!("a block is one event") };
-        let paths = tx_tree::all_paths(&leaves(transactions));
+        let mut paths = tx_tree::all_paths(&leaves(transactions));
+        let index = transactions.len() as u32;
+        let path = paths.pop().expect("the last leaf");
+        let inclusion = InclusionProof { header, index, witness_hash: keccak256(FLAW), path };
+        let flaw = ShownLeaf { body: FLAW.into(), witness: FLAW.into(), inclusion };
+        self.flaws.insert(header.number.get(), flaw);
         transactions.iter().zip(paths).zip(0..).map(|((tx, path), index)| coins_of(tx, header, index, path)).collect()
     }
 
@@ -233,13 +250,41 @@ impl World {
         self.contract.claim(call, asset, to, &mut |payment| money.pay(payment))
     }
 
-    pub(crate) fn halt(&mut self, number: u64) {
-        self.contract.halt(BlockNumber::new(number).unwrap(), self.now);
+    /// Convicts a block by its last leaf, without announcement.
+    pub(crate) fn halt(&mut self, number: u64) -> Result<Vec<RootEvent>, Revert> {
+        let proof = FaultProof::NotCanonical { leaf: self.flaws[&number].clone() };
+        self.prove("anyone", &proof)
+    }
+
+    /// Calls a prover; the evidence is the same for the same proof.
+    pub(crate) fn prove(&mut self, caller: &str, proof: &FaultProof) -> Result<Vec<RootEvent>, Revert> {
+        let (call, money) = (self.call(caller), &mut self.money);
+        self.contract.prove_fault(call, proof, evidence_of(proof), &mut |payment| money.pay(payment))
+    }
+
+    /// What the contract owes to nobody yet: the operator's bond and the rewards that wait.
+    pub(crate) fn at_stake(&self) -> u128 {
+        let OperatorBond { fault_part, receipt_part } = self.contract.operator_bond();
+        let numbers = (0..self.contract.head().next_number).filter_map(BlockNumber::new);
+        let waiting = numbers.flat_map(|number| {
+            self.contract.conviction(number).into_iter().chain(self.contract.slashed_receipt(number))
+        });
+        fault_part + receipt_part + waiting.map(|conviction| conviction.reward).sum::<u128>()
     }
 }
 
+/// Stands for the hash of the proving call's calldata.
+pub(crate) fn evidence_of(proof: &FaultProof) -> B256 {
+    keccak256(format!("{proof:?}"))
+}
+
+/// What is neither a body nor a witness.
+const FLAW: &[u8] = b"flaw";
+
 fn leaves(transactions: &[PlacedTransaction]) -> Vec<B256> {
-    transactions.iter().map(|tx| tx_tree::leaf(tx.body.hash(), tx.witness.hash())).collect()
+    let flaw = tx_tree::leaf(TxHash(keccak256(FLAW)), keccak256(FLAW));
+    let leaves = transactions.iter().map(|tx| tx_tree::leaf(tx.body.hash(), tx.witness.hash()));
+    leaves.chain([flaw]).collect()
 }
 
 fn coins_of(transaction: &PlacedTransaction, header: Header, index: u32, path: Vec<B256>) -> Vec<Coin> {

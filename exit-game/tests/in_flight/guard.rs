@@ -1,10 +1,12 @@
 //! What a watcher does in flight for the owners that it guards. §7.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use plasmid_exit_game::exit::in_flight::guard::{self, Guard, OwnAct, Payout};
 use plasmid_exit_game::exit::in_flight::{Decision, InFlightData, Piece, PieceSet, SignedTransaction};
 use plasmid_exit_game::facts::{InFlightStep, RootEvent};
+use plasmid_exit_game::fault::Rule;
 use plasmid_exit_game::output::{ETHER, Output};
+use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::transaction::Transaction;
 
 use crate::world::{
@@ -53,6 +55,30 @@ fn pieces_are_claimed_once_it_is_certain_that_the_payment_is_in_no_valid_block()
     known.included.clear();
     world.wait_until(HALF);
     assert_eq!(due(&world, &known, None), [(CAROL, OwnAct::Close)], "the first half is over");
+}
+
+#[test]
+fn nothing_is_claimed_in_an_exit_of_an_input_that_a_void_block_made() {
+    let (mut world, own, known) = (World::new(), payment(1), Known::default());
+    let mut start = started(&own);
+    let RootEvent::InFlight { step, .. } = &mut start else { panic!("a step of an in-flight exit") };
+    let InFlightStep::Started { data, .. } = &mut **step else { panic!("its start") };
+    (data.inputs[0].position, data.inputs[0].created_at) = (place(3, 0).first_output(), 1);
+    world.connect(start);
+    world.wait_until(CERTAIN);
+    let proven = |number| RootEvent::FaultProven {
+        number: BlockNumber::new(number).unwrap(),
+        rule: Rule::R1,
+        accuser: CAROL,
+        evidence: B256::ZERO,
+        slashed: U256::ZERO,
+    };
+    world.connect(proven(4));
+    assert_eq!(due(&world, &known, None), all_claims(), "the block of its input stands");
+    world.connect(proven(3));
+    assert_eq!(due(&world, &known, None), []);
+    world.disconnect();
+    assert_eq!(due(&world, &known, None), all_claims(), "a reorganisation took the conviction back");
 }
 
 #[test]

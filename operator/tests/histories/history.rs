@@ -23,7 +23,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::in_flight::InFlightAct;
 use crate::people::{Person, people};
-use crate::root::{Act, Root, key, leaf_hash};
+use crate::root::{Act, Root, key, leaf_hash, rules};
 
 const HEAD: RootView = RootView::Head { blind_secs: 0 };
 
@@ -123,7 +123,7 @@ impl History {
         let periods = Periods { minimum_exit_period: 8 * rng.random_range(100..=200), sunset: 100_000 };
         let block_txs_max = if rng.random_bool(0.3) { rng.random_range(1..=4) } else { 1 << 20 };
         let idle_interval_secs = periods.minimum_exit_period / 4;
-        let rules = Rules { block_txs_max, idle_interval_secs, deployed_at: 1_000 };
+        let rules = Rules { block_txs_max, idle_interval_secs, ..rules() };
         let people = people();
         let mut one_of = |choices: [f64; 3]| choices[rng.random_range(0..3)];
         let temper = Temper {

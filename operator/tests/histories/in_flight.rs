@@ -30,7 +30,8 @@ impl Root {
     pub(crate) fn apply_in_flight(&self, state: &mut State, act: InFlightAct, now: u64) -> Vec<RootEvent> {
         let bond = U256::from(BOND);
         let mut pay = |_| PaymentOutcome::Received;
-        let by = |caller| Call { caller, now };
+        let root_block = state.block.at.number;
+        let by = |caller| Call { caller, now, root_block };
         match act {
             InFlightAct::Start(body) => {
                 let tx_hash = body.hash();

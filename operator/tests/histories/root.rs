@@ -16,6 +16,7 @@ use plasmid_exit_game::tx_tree;
 use plasmid_exit_game::utxo_tree::UtxoTree;
 use plasmid_node::chain::SealedBlock;
 use plasmid_operator::journal::Intent;
+use plasmid_operator::sequencer::Rules;
 
 use crate::in_flight::InFlightAct;
 use crate::people::Person;
@@ -23,6 +24,18 @@ use crate::people::Person;
 pub(crate) const DOMAIN: Domain = Domain { chain_id: 1, contract: Address::repeat_byte(0xcc) };
 pub(crate) const OPERATOR: Address = Address::repeat_byte(0x0e);
 pub(crate) const BOND: u128 = 10;
+/// An operator whose key stays, with a bond of which nothing is ever slashed.
+pub(crate) fn rules() -> Rules {
+    Rules {
+        block_txs_max: 1 << 20,
+        idle_interval_secs: 200,
+        deployed_at: 1_000,
+        key: OPERATOR,
+        first_key: OPERATOR,
+        slashes_wei: (0, 0),
+    }
+}
+
 /// How far back the contract sees an anchor. §2.
 const ANCHOR_BLOCKS_MAX: usize = 256;
 
@@ -73,8 +86,10 @@ impl Root {
             piece_bond_per_input: 0,
             piece_bounty: 1,
             piece_bounty_per_input: 0,
+            fault_slash: 0,
+            receipt_slash: 0,
         };
-        let contract = Contract::deploy(parameters, DOMAIN, 1_000).unwrap();
+        let contract = Contract::deploy(parameters, 0, DOMAIN, 1_000).unwrap();
         let at = RootRef { number: 0, hash: keccak256([0]) };
         let block = RootBlock { at, parent: B256::ZERO, timestamp: 1_000, events: Vec::new() };
         let state = State {
@@ -117,7 +132,7 @@ impl Root {
 
     fn apply(&self, state: &mut State, act: Act, now: u64) -> Vec<RootEvent> {
         let mut pay = |_| PaymentOutcome::Received;
-        let bond = U256::from(BOND);
+        let (bond, root_block) = (U256::from(BOND), state.block.at.number);
         match act {
             Act::Deposit(owner, amount) => {
                 let events = state.contract.deposit(U256::from(amount), owner).unwrap();
@@ -133,13 +148,19 @@ impl Root {
                     let Some(deposit) = state.deposits.iter().find(|deposit| deposit.output_id() == id) else {
                         return Vec::new();
                     };
-                    return start_of_deposit(&mut state.contract, deposit, now, bond, &mut state.exits);
+                    return start_of_deposit(&mut state.contract, deposit, (now, root_block), bond, &mut state.exits);
                 };
-                let call = Call { caller: coin.output.owner, now };
+                let call = Call { caller: coin.output.owner, now, root_block };
                 let events = match coin.position.kind() {
                     PositionKind::Deposit(nonce) => {
                         let deposit = Deposit { nonce, output: coin.output };
-                        return start_of_deposit(&mut state.contract, &deposit, now, bond, &mut state.exits);
+                        return start_of_deposit(
+                            &mut state.contract,
+                            &deposit,
+                            (now, root_block),
+                            bond,
+                            &mut state.exits,
+                        );
                     }
                     PositionKind::Output(place, index) => {
                         let (body, proof) = self.inclusion(state, place);
@@ -153,7 +174,7 @@ impl Root {
                 let body = &spend.transaction.body;
                 let key = &self.people.iter().find(|person| person.address == record.output.owner).unwrap().key;
                 let signature = Signature::sign(key, body.signing_hash(&DOMAIN)).encode();
-                let call = Call { caller: Address::repeat_byte(0xee), now };
+                let call = Call { caller: Address::repeat_byte(0xee), now, root_block };
                 let events =
                     state.contract.challenge_standard_exit(call, &record, &body.encode(), &signature, &mut pay);
                 state.exits.remove(&id);
@@ -162,7 +183,7 @@ impl Root {
             Act::Process => {
                 let mut records: Vec<_> = state.exits.values().copied().collect();
                 records.sort_by_key(|record| record.key);
-                let call = Call { caller: Address::repeat_byte(0xee), now };
+                let call = Call { caller: Address::repeat_byte(0xee), now, root_block };
                 let mut all = Vec::new();
                 for record in records.iter().filter(|record| record.key <= now) {
                     let events = state.contract.process_exits(call, record.output.asset, &[*record], &[], &mut pay);
@@ -187,7 +208,7 @@ impl Root {
         let not_after = intent.not_after;
         let number = number.get();
         let submission = Submission { number, tx_root, utxo_root, tx_count, deposit_count, anchor, not_after };
-        let call = Call { caller: OPERATOR, now };
+        let call = Call { caller: OPERATOR, now, root_block: state.block.at.number };
         let Ok(events) = state.contract.submit_block(call, &submission) else { return Vec::new() };
 
         let header = match &events[..] {
@@ -242,11 +263,11 @@ impl State {
 fn start_of_deposit(
     contract: &mut Contract,
     deposit: &Deposit,
-    now: u64,
+    (now, root_block): (u64, u64),
     bond: U256,
     exits: &mut BTreeMap<OutputId, ExitRecord>,
 ) -> Vec<RootEvent> {
-    let call = Call { caller: deposit.output.owner, now };
+    let call = Call { caller: deposit.output.owner, now, root_block };
     let output = deposit.output;
     let events = contract.start_standard_exit_of_deposit(call, bond, deposit.nonce, output.asset, output.amount);
     remember(events.unwrap_or_default(), exits)

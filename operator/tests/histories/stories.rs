@@ -21,8 +21,9 @@ use plasmid_operator::sequencer::{Outcome, Refusal, Rules, Stop};
 use plasmid_root_chain::account::Account;
 use tempfile::TempDir;
 
-use crate::root::DOMAIN;
+use crate::root::{DOMAIN, rules};
 
+mod ends;
 mod in_flight;
 
 const PERIODS: Periods = Periods { minimum_exit_period: 800, sunset: 10_000 };
@@ -34,11 +35,11 @@ const BOB: Address = Address::repeat_byte(0xb0);
 
 /// An operator, a chain, and a root chain that does what the story says.
 struct Story {
-    _folder: TempDir,
+    folder: TempDir,
     operator: Operator,
     chain: Chain,
     log: Vec<Record>,
-    root: Vec<RootRef>,
+    root: Vec<RootBlock>,
     /// Root blocks made, on any branch.
     made: u64,
     now: u64,
@@ -47,7 +48,7 @@ struct Story {
 
 impl Story {
     fn begin() -> Self {
-        Self::with(Rules { block_txs_max: 1 << 20, idle_interval_secs: 200, deployed_at: 1_000 })
+        Self::with(rules())
     }
 
     fn with(rules: Rules) -> Self {
@@ -55,7 +56,7 @@ impl Story {
         let chain = Chain::new(PERIODS, DEPTH, Archive::open(folder.path()).unwrap());
         let operator = Operator::new(rules, DEPTH);
         let mut story =
-            Self { _folder: folder, operator, chain, log: Vec::new(), root: Vec::new(), made: 0, now: 1_000, memo: 0 };
+            Self { folder, operator, chain, log: Vec::new(), root: Vec::new(), made: 0, now: 1_000, memo: 0 };
         story.root_block(0, vec![]);
         story
     }
@@ -63,11 +64,12 @@ impl Story {
     /// A root block `secs` after the last; what it makes the operator write goes to the log and is returned.
     fn root_block(&mut self, secs: u64, events: Vec<RootEvent>) -> Vec<Record> {
         self.now += secs;
-        let parent = self.root.last().map_or(B256::ZERO, |last| last.hash);
+        let parent = self.root.last().map_or(B256::ZERO, |last| last.at.hash);
         self.made += 1;
         let at = RootRef { number: self.root.len() as u64, hash: keccak256(self.made.to_be_bytes()) };
-        self.root.push(at);
-        self.chain.connect_root_block(&RootBlock { at, parent, timestamp: self.now, events }).unwrap();
+        let block = RootBlock { at, parent, timestamp: self.now, events };
+        self.chain.connect_root_block(&block).unwrap();
+        self.root.push(block);
         self.observe()
     }
 
@@ -82,6 +84,15 @@ impl Story {
             self.chain.recall_uncommitted().unwrap();
             self.observe();
         }
+    }
+
+    /// Has an operator with these rules go on from the log, as one that is started anew.
+    fn restart(&mut self, rules: Rules) {
+        let archive = Archive::open(self.folder.path()).unwrap();
+        (self.operator, self.chain) = (Operator::new(rules, DEPTH), Chain::new(PERIODS, DEPTH, archive));
+        self.root.iter().for_each(|block| self.chain.connect_root_block(block).unwrap());
+        self.log.iter().for_each(|record| self.operator.replay(&mut self.chain, record).unwrap());
+        self.seal();
     }
 
     fn observe(&mut self) -> Vec<Record> {
@@ -138,7 +149,7 @@ impl Story {
     }
 
     fn decide(&mut self, nonce: u64) -> Decision {
-        let at = self.root.last().unwrap().hash;
+        let at = self.root.last().unwrap().at.hash;
         self.operator.decide(&self.chain, &AccountState { at, nonce, max_fee_wei: 100, priority_fee_wei: 10 })
     }
 
@@ -305,7 +316,7 @@ fn a_submission_ends_with_f_after_its_anchor_and_with_the_first_freeze() {
     story.close();
     let anchor_time = story.now - 5 * DEPTH;
     let intent = story.sign(7);
-    assert_eq!(intent.anchor, story.root[story.root.len() - 1 - DEPTH as usize]);
+    assert_eq!(intent.anchor, story.root[story.root.len() - 1 - DEPTH as usize].at);
     assert_eq!((intent.not_after, intent.nonce), (anchor_time + FREEZE_DELAY, 7));
 
     let freeze = story.exit(&deposit);
@@ -369,7 +380,7 @@ fn a_deposit_lost_beyond_finality_stops_it_until_the_same_one_returns() {
     let stopped = Outcome::Refused(Refusal::Stopped(Stop::RootChainReorganised));
     assert_eq!(story.send(&payment), stopped);
     story.close();
-    assert_eq!(story.decide(0), Decision::Wait(Waiting::NothingToSubmit));
+    assert_eq!(story.decide(0), Decision::Wait(Waiting::Stopped(Stop::RootChainReorganised)));
 
     story.root_block(5, vec![RootEvent::Deposited(deposit)]);
     assert_eq!(story.send(&payment), Outcome::Accepted(place(2, 0)));
@@ -403,7 +414,8 @@ fn a_final_block_that_a_reorganisation_takes_back_is_submitted_again() {
     story.quiet_blocks(DEPTH + 1, 5);
     let again = story.sign(0);
     assert_eq!(again.block, intent.block);
-    assert!(story.root.contains(&again.anchor) && !story.root.contains(&intent.anchor), "its anchor is gone");
+    let is_there = |anchor| story.root.iter().any(|block| block.at == anchor);
+    assert!(is_there(again.anchor) && !is_there(intent.anchor), "its anchor is gone");
     assert!(again.not_after > story.now);
     let next = story.payment(&[output_of(&payment, 0)], &[10]);
     let behind = Outcome::Refused(Refusal::Stopped(Stop::RootChainBehind));
@@ -428,7 +440,7 @@ fn a_final_block_without_its_deposit_waits_for_it() {
     story.quiet_blocks(9, 5);
     let payment = story.payment(&[deposit.output_id()], &[10]);
     assert_eq!(story.send(&payment), Outcome::Refused(Refusal::Stopped(Stop::RootChainReorganised)));
-    assert_eq!(story.decide(0), Decision::Wait(Waiting::NothingToSubmit));
+    assert_eq!(story.decide(0), Decision::Wait(Waiting::Stopped(Stop::RootChainReorganised)));
     story.root_block(5, vec![RootEvent::Deposited(deposit)]);
     assert_eq!(story.send(&payment), Outcome::Accepted(place(2, 0)));
     assert_eq!(story.decide(0), Decision::Wait(Waiting::DepositsNotAtAnchor));
@@ -518,13 +530,11 @@ fn nothing_is_promised_while_an_older_promise_is_late() {
     let blind = RootView::Head { blind_secs: FREEZE_DELAY / 4 };
     assert_eq!(story.operator.stop(&story.chain, blind), Some(Stop::RootChainBehind));
     assert_eq!(story.operator.stop(&story.chain, RootView::Behind), Some(Stop::NotReady));
-    story.operator.set_halted(true);
-    assert_eq!(story.operator.stop(&story.chain, HEAD), Some(Stop::Halted));
 }
 
 #[test]
 fn a_full_block_is_closed_and_a_batch_lies_in_one_block() {
-    let mut story = Story::with(Rules { block_txs_max: 2, idle_interval_secs: 200, deployed_at: 1_000 });
+    let mut story = Story::with(Rules { block_txs_max: 2, ..rules() });
     let mut coin = story.deposit(10).output_id();
     let mut requests = Vec::new();
     for _ in 0..5 {

@@ -1,10 +1,13 @@
 //! One thing wrong with a call that might have been right.
 
 use alloy_primitives::{Address, B256, Bytes};
+use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::{InclusionProof, InputProof, PieceRecord, Spend};
 use plasmid_exit_game::exit::in_flight::PieceSet;
 use plasmid_exit_game::exit::standard::ExitRecord;
+use plasmid_exit_game::fault::{Creation, FaultProof, Origin, ShownBody, ShownLeaf};
 use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::receipt::{BrokenPromise, Receipt};
 
 use super::Function;
 
@@ -17,7 +20,28 @@ impl Function {
             | Self::DepositErc20 { .. }
             | Self::StartStandardExitOfDeposit { .. }
             | Self::SubmitBlock { .. }
-            | Self::Claim { .. } => {}
+            | Self::Claim { .. }
+            | Self::FundBond { .. }
+            | Self::WithdrawBond { .. }
+            | Self::ProposeOperator { .. }
+            | Self::AcceptOperator { .. }
+            | Self::CloseChain => {}
+            Self::AnnounceFault { announcement } => parts.push(Part::Word(announcement)),
+            Self::ProveFault { proof } => {
+                if let FaultProof::Unbalanced { creations, .. } = &mut **proof
+                    && how.is_multiple_of(4)
+                {
+                    creations.pop();
+                }
+                proof_parts(&mut parts, proof);
+            }
+            Self::ProveBrokenReceipt { receipt, signature, header, broken } => {
+                let Receipt { first, count, root, .. } = receipt;
+                parts.extend([Part::Number(first), Part::Number(count), Part::Word(root), Part::Bytes(signature)]);
+                let BrokenPromise { index, promised, promised_path, held, held_path } = broken;
+                parts.extend([Part::Header(header), Part::Number(index), Part::Word(promised), Part::Word(held)]);
+                parts.extend([Part::Path(promised_path), Part::Path(held_path)]);
+            }
             Self::StartStandardExit { body, proof, output_index, .. } => {
                 parts.extend([Part::Bytes(body), Part::Inclusion(proof), Part::Index(output_index)]);
             }
@@ -74,6 +98,9 @@ enum Part<'a> {
     Index(&'a mut u8),
     Word(&'a mut B256),
     Position(&'a mut u64),
+    Number(&'a mut u32),
+    Header(&'a mut Header),
+    Path(&'a mut Vec<B256>),
 }
 
 impl Part<'_> {
@@ -95,12 +122,9 @@ impl Part<'_> {
             }
             Self::Inclusion(proof) => match way {
                 0 => proof.index ^= 1 + rest % 3,
-                1 => proof.path.push(B256::ZERO),
-                2 => proof.path.truncate(proof.path.len().saturating_sub(1)),
+                1 | 2 => Part::Path(&mut proof.path).spoil(how),
                 3 => proof.witness_hash = B256::repeat_byte(3),
-                4 => proof.header.timestamp = proof.header.timestamp.wrapping_sub(1),
-                5 => proof.header.number = BlockNumber::new(u64::from(rest % 9)).expect("a small number"),
-                6 => proof.header.tx_count += 1,
+                4..=6 => Part::Header(&mut proof.header).spoil(how),
                 _ => *proof = InclusionProof::NONE,
             },
             Self::Record(record) => match way {
@@ -114,7 +138,66 @@ impl Part<'_> {
             Self::Pieces(pieces) => *pieces = PieceSet::from_bits(pieces.bits() ^ 1 << (rest % 32)),
             Self::Index(index) => *index = index.wrapping_add((rest % 40) as u8),
             Self::Word(word) => word.0[31] ^= 1,
+            Self::Number(number) => *number ^= 1 << (rest % 22),
+            Self::Header(header) => match way {
+                0 | 4 => header.timestamp = header.timestamp.wrapping_sub(1),
+                1 | 5 => header.number = BlockNumber::new(u64::from(rest % 9)).expect("a small number"),
+                2 | 6 => header.tx_count += 1,
+                _ => *header = Header::NONE,
+            },
+            Self::Path(path) => match way {
+                0 | 1 => path.push(B256::ZERO),
+                2 | 3 => path.truncate(path.len().saturating_sub(1)),
+                _ => path.iter_mut().take(1).for_each(|sibling| sibling.0[31] ^= 1),
+            },
             Self::Position(position) => *position ^= 1 << (rest % 64),
+        }
+    }
+}
+
+fn proof_parts<'a>(parts: &mut Vec<Part<'a>>, proof: &'a mut FaultProof) {
+    let of_leaf = |ShownLeaf { body, witness, inclusion }: &'a mut ShownLeaf| {
+        [Part::Bytes(body), Part::Bytes(witness), Part::Inclusion(inclusion)]
+    };
+    let of_body = |ShownBody { body, inclusion }: &'a mut ShownBody| [Part::Bytes(body), Part::Inclusion(inclusion)];
+    let of_creation = |Creation { fields, index }: &'a mut Creation| [Part::Bytes(fields), Part::Position(index)];
+    match proof {
+        FaultProof::NotCanonical { leaf } => parts.extend(of_leaf(leaf)),
+        FaultProof::NotBefore { leaf, input } => {
+            parts.extend(of_leaf(leaf));
+            parts.push(Part::Index(input));
+        }
+        FaultProof::NotMade { leaf, input, origin } => {
+            parts.extend(of_leaf(leaf));
+            let Origin { header, path, tx_hash, witness_hash, body, witness } = origin;
+            parts.extend([Part::Index(input), Part::Header(header), Part::Path(path), Part::Word(tx_hash)]);
+            parts.extend([Part::Word(witness_hash), Part::Bytes(body), Part::Bytes(witness)]);
+        }
+        FaultProof::NotDeposited { leaf, input, creation } | FaultProof::NotSigned { leaf, input, creation } => {
+            parts.extend(of_leaf(leaf));
+            parts.push(Part::Index(input));
+            parts.extend(of_creation(creation));
+        }
+        FaultProof::Unbalanced { spend, creations } => {
+            parts.extend(of_body(spend));
+            creations.iter_mut().for_each(|creation| parts.extend(of_creation(creation)));
+        }
+        FaultProof::DoubleSpend { spend, other, output_id } => {
+            parts.extend(of_body(spend));
+            parts.extend(of_body(other));
+            parts.push(Part::Word(&mut output_id.0));
+        }
+        FaultProof::Settled { spend, input } => {
+            parts.extend(of_body(spend));
+            parts.push(Part::Index(input));
+        }
+        FaultProof::Exiting { spend, input, exit } => {
+            parts.extend(of_body(spend));
+            parts.extend([Part::Index(input), Part::Record(exit)]);
+        }
+        FaultProof::ExitingInFlight { spend, input, exit_body, piece } => {
+            parts.extend(of_body(spend));
+            parts.extend([Part::Index(input), Part::Bytes(exit_body), Part::Index(piece)]);
         }
     }
 }

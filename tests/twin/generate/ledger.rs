@@ -5,9 +5,9 @@ use plasmid_exit_game::transaction::INPUTS_MAX;
 use rand::RngExt;
 use rand::seq::{IndexedMutRandom, IndexedRandom, SliceRandom};
 
-use super::{Choices, one_in};
+use super::{Choices, one_in, pending};
 use crate::action::{Action, CoinRef, Flaw, Label};
-use crate::evm::{OPERATOR, PEOPLE};
+use crate::evm::{PEOPLE, PERIODS};
 use crate::world::{ASSETS, NOBODY};
 
 impl Choices<'_> {
@@ -37,7 +37,7 @@ impl Choices<'_> {
             self.add(if signed < 3 { 60 } else { 14 }, action);
         }
         let block = self.block();
-        self.add(if is_stopped { 1 } else { 12 }, block);
+        self.add(if is_stopped || self.world.model.is_bond_short() { 1 } else { 12 }, block);
     }
 
     /// A payment over coins of one owner; often over a coin that is spent already, sometimes with what makes it
@@ -103,6 +103,15 @@ impl Choices<'_> {
             let from = if fresh.is_empty() || self.random.random() { &old } else { &fresh };
             txs.extend(from.choose(self.random).map(|&(&label, _)| Some(label)));
         }
+        // Sometimes what spends a coin that is exiting and frozen.
+        let frozen: Vec<_> = pending(self.world)
+            .filter(|(_, record)| PERIODS.freeze_of_standard_exit(record.key) < self.at)
+            .map(|(_, record)| record.output_id)
+            .collect();
+        let spends = self.world.chain.transactions.iter();
+        let spends = spends.filter(|(_, signed)| signed.body.inputs().iter().any(|id| frozen.contains(id)));
+        let spends: Vec<Label> = spends.map(|(&label, _)| label).collect();
+        txs.extend(self.pick(&spends).map(Some));
         if one_in(self.random, 8) {
             txs.insert(0, None);
         }
@@ -111,7 +120,11 @@ impl Choices<'_> {
         }
         let flaws = [Flaw::Number, Flaw::TxCount, Flaw::DepositCount, Flaw::NotAfter, Flaw::Anchor];
         let flaw = if one_in(self.random, 15) { self.pick(&flaws).unwrap_or(Flaw::None) } else { Flaw::None };
-        let by = if one_in(self.random, 40) { self.person() } else { OPERATOR };
-        Action::Block { by, txs, uncovered: self.random.random_range(0..2), flaw }
+        let by = if one_in(self.random, 40) { self.person() } else { self.operator() };
+        let mut crooks = Vec::new();
+        if one_in(self.random, 3) {
+            crooks.push((self.random.random(), self.random.random()));
+        }
+        Action::Block { by, txs, uncovered: self.random.random_range(0..2), flaw, crooks }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, U256};
-use plasmid_exit_game::exit::contract::OpenExit;
+use plasmid_exit_game::exit::contract::{OpenExit, OperatorBond};
 use plasmid_exit_game::exit::standard::{ExitRecord, Standing};
 use plasmid_exit_game::game::CoinExit;
 use plasmid_exit_game::output::{ETHER, OutputId};
+use plasmid_exit_game::position::BlockNumber;
 
-use super::{ACCOUNTS, ASSETS, Disagreement, World};
+use super::{ACCOUNTS, ASSETS, Disagreement, NUMBERS_AHEAD, World};
 use crate::money::DEAD;
 use crate::reverts;
 use crate::words::{Names, Words};
@@ -90,6 +91,25 @@ impl World {
                 return wrong(format!("the coin {output_id}: {exit:?}"));
             }
         }
+        let OperatorBond { fault_part, receipt_part } = model.operator_bond();
+        let end = (game.halt(), game.closed_at());
+        if end != (model.head().halt, model.head().closed_at) || game.operator_bond() != (fault_part, receipt_part) {
+            return wrong(format!("the end {end:?}, or the bond {:?}", game.operator_bond()));
+        }
+        for &number in &names.numbers {
+            let operator = game.operator_of(number, model.parameters().operator);
+            let is_right = operator == model.operator_of(number)
+                && game.conviction(number) == model.conviction(number)
+                && game.slashed_receipt(number) == model.slashed_receipt(number);
+            if !is_right {
+                return wrong(format!("block {number}"));
+            }
+        }
+        for &announcement in &names.announcements {
+            if game.announcement(announcement) != model.announcement(announcement) {
+                return wrong(format!("the announcement {announcement}"));
+            }
+        }
         for (&account, &asset) in names.accounts.iter().flat_map(|a| names.assets.iter().map(move |asset| (a, asset))) {
             if game.claimable(account, asset) != model.claimable(account, asset) {
                 return wrong(format!("the credit of {account} in {asset}"));
@@ -120,6 +140,12 @@ impl World {
                     exit.coin(piece).ok_or_else(|| Disagreement("a live piece without a coin".to_owned()))?;
                 *pending.entry((coin.asset, exit.key)).or_default() += 1;
             }
+        }
+        let OperatorBond { fault_part, receipt_part } = self.model.operator_bond();
+        bonds += U256::from(fault_part) + U256::from(receipt_part);
+        for &number in &names.numbers {
+            let waiting = self.model.conviction(number).into_iter().chain(self.model.slashed_receipt(number));
+            bonds += waiting.map(|conviction| U256::from(conviction.reward)).sum::<U256>();
         }
         for &asset in &names.assets {
             let credits: U256 = names.accounts.iter().map(|&account| self.model.claimable(account, asset)).sum();
@@ -168,6 +194,9 @@ impl World {
             assets: (0..ASSETS).map(|number| self.asset(number)).collect(),
             coins: self.chain.coins().map(|(_, id, _)| id).collect(),
             transactions: self.chain.transactions.values().map(|signed| signed.tx_hash).collect(),
+            announcements: self.announcements.iter().copied().collect(),
+            // Receipts may be for blocks to come.
+            numbers: (0..self.model.head().next_number + NUMBERS_AHEAD).filter_map(BlockNumber::new).collect(),
         }
     }
 }

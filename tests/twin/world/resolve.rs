@@ -1,7 +1,7 @@
 //! From an action to the call that it stands for, with the evidence that the child chain has.
 
-use alloy_primitives::{B256, Bytes, U256};
-use plasmid_exit_game::exit::contract::{InclusionProof, PieceRecord, Spend, Submission};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use plasmid_exit_game::exit::contract::{InclusionProof, PieceRecord, Spend, Submission, announcement_of};
 use plasmid_exit_game::exit::in_flight::PieceSet;
 use plasmid_exit_game::facts::RootRef;
 use plasmid_exit_game::output::{Deposit, Output};
@@ -10,6 +10,7 @@ use plasmid_exit_game::tx_tree;
 use super::World;
 use crate::action::{Action, CoinRef, Flaw, Label};
 use crate::call::{Function, anchor_for_model};
+use crate::evm::OPERATOR;
 
 impl World {
     /// Returns who calls what with how much; `None` if it refers to what was never made.
@@ -23,7 +24,9 @@ impl World {
                 let (token, owner) = (self.asset(*asset), self.account(*owner));
                 (by, U256::ZERO, Function::DepositErc20 { token, amount: *amount, received: U256::ZERO, owner })
             }
-            Action::Block { by, txs, uncovered, flaw } => (by, U256::ZERO, self.block(txs, *uncovered, *flaw)),
+            Action::Block { by, txs, uncovered, flaw, crooks } => {
+                (by, U256::ZERO, self.block(txs, crooks, *uncovered, *flaw))
+            }
             Action::StartStandard { by, coin, place, hint, wei } => {
                 (by, sent(U256::from(parameters.exit_bond), *wei), self.standard_start(*coin, *place, *hint)?)
             }
@@ -97,7 +100,29 @@ impl World {
                 let (tx_hash, data) = (self.chain.transactions.get(tx)?.tx_hash, self.data_of(*tx));
                 (by, U256::ZERO, Function::CloseInFlightExit { tx_hash, data })
             }
-            _ => return None,
+            Action::Announce { by, accuser, what } => {
+                let evidence = keccak256(self.shown(what)?.calldata());
+                let announcement = announcement_of(self.account(accuser % (OPERATOR + 1)), evidence);
+                (by, U256::ZERO, Function::AnnounceFault { announcement })
+            }
+            Action::Prove { by, what } => (by, U256::ZERO, self.shown(what)?),
+            Action::FundBond { by, fault_part, receipt_part, wei } => {
+                let value = sent(U256::from(*fault_part) + U256::from(*receipt_part), *wei);
+                (by, value, Function::FundBond { fault_part: *fault_part, receipt_part: *receipt_part })
+            }
+            Action::WithdrawBond { by, to } => (by, U256::ZERO, Function::WithdrawBond { to: self.account(*to) }),
+            Action::ProposeOperator { by, next } => {
+                (by, U256::ZERO, Function::ProposeOperator { next: self.account(*next) })
+            }
+            Action::AcceptOperator { by, first_block } => {
+                (by, U256::ZERO, Function::AcceptOperator { first_block: *first_block })
+            }
+            Action::CloseChain { by } => (by, U256::ZERO, Function::CloseChain),
+            Action::Sign { .. }
+            | Action::Blocks { .. }
+            | Action::Behave { .. }
+            | Action::TokenBehave { .. }
+            | Action::TokenBlocks { .. } => return None,
         };
         Some((*by, value, function))
     }
@@ -119,9 +144,16 @@ impl World {
         Some(Spend { body: shown.bytes.clone(), signature: shown.signature(), inclusion })
     }
 
-    fn block(&mut self, txs: &[Option<Label>], uncovered: u64, flaw: Flaw) -> Function {
-        let leaves: Vec<B256> = self.chain.leaves(txs).into_iter().map(|(_, _, leaf)| leaf).collect();
+    pub(super) fn block(
+        &mut self,
+        txs: &[Option<Label>],
+        crooks: &[(u8, u32)],
+        uncovered: u64,
+        flaw: Flaw,
+    ) -> Function {
         let (head, known) = (*self.model.head(), self.evm.anchor());
+        let leaves = self.chain.leaves(head.next_number, txs, crooks);
+        let leaves: Vec<B256> = leaves.into_iter().map(|leaf| leaf.leaf).collect();
         let mut anchor = known;
         let mut submission = Submission {
             number: head.next_number,

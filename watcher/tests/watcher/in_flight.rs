@@ -170,7 +170,7 @@ fn an_exit_of_an_included_payment_is_defended_and_its_spent_output_challenged_by
 /// The payments that leave a bad chain in flight, and who starts that, for guarded owners.
 fn starts(world: &World, owners: &[Address]) -> Vec<(TxHash, Address)> {
     let guard = Guard { owners: owners.to_vec(), accounts: owners.to_vec(), bounty_wei: 0, piece_bounty_wei: 0 };
-    let due = duty::due(&world.judge.chain(), &world.judge.history(), &guard, Some(world.now()));
+    let due = duty::due(&world.judge.chain(), &world.judge.history(), &guard, Some(world.now()), None);
     let start = |due| if let Due::Start(start) = due { Some((start.tx_hash, start.owner)) } else { None };
     due.into_iter().filter_map(start).collect()
 }

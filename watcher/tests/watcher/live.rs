@@ -61,7 +61,7 @@ impl Live {
     }
 
     /// A watcher that keeps its data in this folder.
-    fn command_at(&self, root_url: &str, data: &Path) -> std::process::Command {
+    pub(crate) fn command_at(&self, root_url: &str, data: &Path) -> std::process::Command {
         let contract = self.world.deployment.contract.to_checksum(None);
         Watcher::command(root_url, &contract, &self.server, data)
     }
@@ -87,7 +87,7 @@ impl Live {
         anvil::reorganise(self.world.root.node().rpc(), depth).await;
     }
 
-    async fn deposit(&self, amount: u128) -> Deposit {
+    pub(crate) async fn deposit(&self, amount: u128) -> Deposit {
         let landed = self.operator.send(&self.world.root.deposit(self.alice.address(), amount)).await.unwrap();
         match self.world.events(&landed)[..] {
             [RootEvent::Deposited(deposit)] => deposit,
@@ -422,7 +422,9 @@ async fn guarded_coins_leave_when_a_block_is_withheld_or_invalid() {
         assert!(!left.contains(&spent.output_id()));
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(watcher.get::<List<ExitAnswer>>("/v1/exits").await.items.len(), 2, "once each");
-        assert_eq!(watcher.alarms().await.len(), 1);
+        // That there is no account to convict the block is another.
+        let alarms = watcher.alarms().await;
+        assert_eq!(alarms.iter().filter(|alarm| alarm.kind != AlarmKind::ActFails).count(), 1, "{alarms:?}");
     }
 }
 

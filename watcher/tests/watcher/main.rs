@@ -1,8 +1,10 @@
 //! The watcher from outside: stories told to its judgement, and the program against a real root chain.
 
 mod child_chain;
+mod faults;
 mod in_flight;
 mod live;
+mod live_faults;
 mod live_in_flight;
 mod program;
 mod stories;

@@ -112,6 +112,15 @@ impl Watcher {
         self.process.wait().unwrap();
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn until_ended(mut self) {
+        let started = Instant::now();
+        while self.process.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < Duration::from_secs(60), "it goes on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Asks it to end.
     pub(crate) fn stop(mut self) -> ExitStatus {
         let status = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();

@@ -72,7 +72,8 @@ impl Anvil {
     /// Deploys RootChain, with funded account 0 as its operator.
     pub(crate) async fn deploy(&self) -> (RootChain, Deployment) {
         let bonds = Bonds::at_base_fee(1_000_000_000).unwrap();
-        let parameters = Parameters { operator: account(0).address(), periods: PERIODS, bonds };
+        let operator_bond_wei = bonds.operator_bond_wei().unwrap();
+        let parameters = Parameters { operator: account(0).address(), periods: PERIODS, bonds, operator_bond_wei };
         let deployed = deploy(&self.sender(0).await, &parameters).await.unwrap();
         (RootChain::new(self.node(), deployed.deployment.contract), deployed.deployment)
     }

@@ -94,7 +94,7 @@ pub(crate) fn assert_is_constant(measured: u64, constant: u128) {
 async fn a_deployment_says_what_it_fixed() {
     let anvil = Anvil::start();
     let (root_chain, deployment) = anvil.deploy().await;
-    assert_eq!((deployment.chain_id, deployment.periods), (31_337, PERIODS));
+    assert_eq!((deployment.chain_id, deployment.periods, deployment.operator), (31_337, PERIODS, address(0)));
     assert_eq!(root_chain.deployment().await.unwrap(), deployment);
     assert_eq!(root_chain.operator_of(BlockNumber::FIRST).await.unwrap(), address(0));
     let nowhere = RootChain::new(anvil.node(), Address::repeat_byte(1));

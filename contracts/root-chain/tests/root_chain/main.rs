@@ -3,7 +3,9 @@
 mod anvil;
 mod bonds;
 mod contract;
+mod faults;
 mod following;
 mod in_flight;
+mod operations;
 mod replies;
 mod sending;

@@ -17,7 +17,7 @@ use super::proof::{self, Findings};
 use super::{file, other_branch, refuse_other_contract, session};
 use crate::amount::shown;
 use crate::failure::Failure;
-use crate::holdings::{self, is_exiting, is_settled};
+use crate::holdings::{self, is_exiting, is_settled, is_void, void_from};
 use crate::report::Format;
 use crate::session::{Progress, Session, Settings};
 
@@ -217,11 +217,6 @@ async fn on_root_chain(session: &Session, evidence: &Evidence) -> anyhow::Result
     Ok((coins, transactions))
 }
 
-/// Returns the first void block, if a fault has halted the chain. §3.
-pub(crate) async fn void_from(session: &Session) -> anyhow::Result<Option<BlockNumber>> {
-    Ok(session.root.child_chain().await.context("read the child chain's state")?.halted_from)
-}
-
 /// Returns how far a coin is, or why it cannot leave with what is shown. Fails only if the root chain cannot be asked.
 pub(crate) async fn standing(
     session: &Session,
@@ -232,8 +227,7 @@ pub(crate) async fn standing(
     if let Err(reason) = holdings::verify(session, coin, &word).await? {
         return Ok(Err(reason));
     }
-    let is_void = |from: &BlockNumber| coin.position.block().is_some_and(|block| block >= *from);
-    Ok(match void_from.filter(is_void) {
+    Ok(match void_from.filter(|_| is_void(coin.position, void_from)) {
         _ if is_settled(&word) => Ok(Standing::Exited),
         _ if is_exiting(&word) => Ok(Standing::Exiting),
         Some(from) => Err(format!("blocks from {from} on are void: only the payment that made it can exit, in flight")),

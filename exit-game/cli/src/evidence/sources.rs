@@ -19,7 +19,7 @@ use plasmid_node::client::{Client, ClientError};
 use plasmid_node::wire::evidence::{CoinOrigin, DepositNonce, Evidence, EvidenceCoin, EvidenceTransaction};
 use plasmid_node::wire::{IncludedTransaction, Inclusion, Receipt};
 
-use super::{check, proof};
+use super::proof;
 use crate::holdings::{self, Spend};
 use crate::session::Session;
 use crate::wallet::store::{SentTransaction, Wallet, signed_for};
@@ -77,7 +77,7 @@ impl<'a> Sources<'a> {
             session,
             servers: session.servers().unwrap_or_default(),
             wallet,
-            void_from: check::void_from(session).await?,
+            void_from: holdings::void_from(session).await?,
             game,
             sent,
             signed,

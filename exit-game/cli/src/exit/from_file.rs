@@ -7,9 +7,10 @@ use anyhow::{Context as _, anyhow, bail};
 use plasmid_exit_game::output::OutputId;
 use plasmid_node::wire::evidence::{Evidence, EvidenceCoin};
 
-use crate::evidence::check::{standing, void_from};
+use crate::evidence::check::standing;
 use crate::evidence::{self, file};
 use crate::exit::start::obstacle;
+use crate::holdings::void_from;
 use crate::session::{Session, Settings};
 use crate::wallet::store::Wallet;
 

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use crate::amount::shown;
 use crate::coins::parse_id;
-use crate::evidence::check::void_from;
 use crate::exit::in_flight;
+use crate::holdings::void_from;
 use crate::report::Items;
 use crate::session::Session;
 

@@ -159,16 +159,24 @@ pub(crate) async fn hint(root: &RootChain, asset: Address, key: u64) -> anyhow::
     }
 }
 
-/// The first block that the watcher found invalid or withheld.
+/// The first block that is void, or that the watcher found invalid or withheld.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BadBlock {
     pub(crate) number: BlockNumber,
-    committed_at: u64,
+    /// When it was committed; of a void one, when the chain was halted. In seconds.
+    since: u64,
+    /// Whether the root chain itself says so: a fault was proven.
+    pub(crate) is_void: bool,
 }
 
 impl BadBlock {
-    /// Asks the watcher; `None` if it knows of none, or cannot be asked (which is said).
+    /// Asks the root chain, and then the watcher; `None` if neither knows of one, or the watcher cannot be asked (which is
+    /// said).
     pub(crate) async fn find(session: &Session) -> anyhow::Result<Option<Self>> {
+        let child_chain = session.root.child_chain().await.context("read the child chain's state")?;
+        if let (Some(number), Some(since)) = (child_chain.halted_from, child_chain.halted_at) {
+            return Ok(Some(Self { number, since, is_void: true }));
+        }
         let Some(watcher) = session.watcher()? else { return Ok(None) };
         let asked = async {
             let status = watcher.status().await?;
@@ -186,7 +194,7 @@ impl BadBlock {
             }
         };
         let bad = block.filter(|block| matches!(block.verdict, Verdict::Invalid | Verdict::Withheld));
-        Ok(bad.and_then(|block| Some(Self { number: block.number, committed_at: block.header?.timestamp })))
+        Ok(bad.and_then(|block| Some(Self { number: block.number, since: block.header?.timestamp, is_void: false })))
     }
 
     /// Returns whether a coin made in `block` (or by a deposit) is older: then its exit has a deadline.
@@ -194,8 +202,9 @@ impl BadBlock {
         block.is_none_or(|block| block < self.number)
     }
 
-    /// Returns the time before which exits of older coins must start to be paid first: T + MEP − G. §4.
-    fn deadline(&self, periods: Periods) -> u64 {
-        self.committed_at.saturating_add(periods.minimum_exit_period).saturating_sub(periods.granularity())
+    /// Returns the time before which exits must start: of older coins, to be paid ahead of the bad block's (§4); after a halt,
+    /// of these and of payments in void blocks, to be paid ahead of the settlement (§8). T + MEP − G both.
+    pub(crate) fn deadline(&self, periods: Periods) -> u64 {
+        self.since.saturating_add(periods.minimum_exit_period).saturating_sub(periods.granularity())
     }
 }

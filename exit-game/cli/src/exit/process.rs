@@ -19,8 +19,8 @@ use plasmid_root_chain::node::Landed;
 use serde::Serialize;
 
 use crate::amount::{Asset, shown};
-use crate::evidence::check::void_from;
 use crate::exit::in_flight::view;
+use crate::holdings::void_from;
 use crate::report::Items;
 use crate::session::{Session, transact};
 

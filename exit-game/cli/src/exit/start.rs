@@ -91,11 +91,19 @@ async fn start_all(session: &Session, coins: &[EvidenceCoin], dry_run: bool) -> 
     let sender = session.sender().await?;
     let owner = sender.account().address();
     let bad = BadBlock::find(session).await?;
+    let void_from = holdings::void_from(session).await?;
     // All are looked at before the first starts: a mistake in one must not leave half of them done.
     let mut planned = Vec::with_capacity(coins.len());
     for coin in coins {
         if coin.output.owner != owner {
             bail!(Failure::Refused(format!("{} belongs to {}, not to {owner}", coin.id, coin.output.owner)));
+        }
+        if holdings::is_void(coin.position, void_from) {
+            let what = format!(
+                "the block that made {} is void: nothing of it leaves by itself, only the payment that made it, in flight",
+                coin.id
+            );
+            return Err(Failure::Refused(what).into());
         }
         planned.push((coin.id, Plan::make(session, coin, bad).await?));
     }

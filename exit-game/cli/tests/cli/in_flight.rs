@@ -52,6 +52,13 @@ fn root(net: &Net) -> RootChain {
     RootChain::new(node(net), net.contract.parse().unwrap())
 }
 
+/// What the contract holds beside the operator's bond.
+async fn held(root: &RootChain) -> U256 {
+    let bond = root.operator_bond().await.unwrap();
+    let all = root.node().balance(ETHER, root.contract()).await.unwrap();
+    all - U256::from(bond.fault_part_wei + bond.receipt_part_wei)
+}
+
 fn to(index: usize, asset: Address, amount: u128) -> Output {
     Output { owner: address(index), asset, amount }
 }
@@ -255,7 +262,7 @@ async fn a_payment_in_a_withheld_block_leaves_with_its_file_alone_when_the_opera
     let closed = carol.run(&["exit", "close", tx, "--json"]).json();
     assert_eq!(closed["bonds"], json!([{ "to": address(ALICE).to_string(), "amount": started["bond"] }]));
     assert_eq!(carol.run(&["exit", "list", "--json"]).json()["items"], json!([]));
-    assert_eq!(node(&net).balance(ETHER, root(&net).contract()).await.unwrap(), U256::ZERO, "nothing is left behind");
+    assert_eq!(held(&root(&net)).await, U256::ZERO, "nothing is left behind");
     refused(&carol, &["exit", "close", tx], 1, "no in-flight exit");
     refused(&alice, &["exit", "in-flight", tx, "--evidence", file], 1, "nothing would be paid");
     assert_eq!(carol.run(&["exit", "status", &output, "--json"]).json()["state"], "settled");
@@ -323,8 +330,7 @@ async fn what_a_withheld_block_paid_leaves_in_flight_ahead_of_the_block() {
         bob.run(&["exit", "close", tx, "--evidence", bobs, "--json"]).json()["bonds"][0]["amount"],
         started["bond"]
     );
-    let left = story.world.balance(ETHER, story.world.deployment.contract).await;
-    assert_eq!(left, U256::ZERO, "all is paid, all bonds are back");
+    assert_eq!(held(&story.world.root).await, U256::ZERO, "all is paid, all bonds are back");
     let again = bob.run(&["exit", "start", "--evidence", bobs, "--json"]);
     assert_eq!(again.json()["items"], json!([]), "his coin has left: {}", again.stderr);
 }
@@ -398,7 +404,7 @@ async fn all_own_pieces_of_all_assets_are_claimed_with_one_call_each() {
     assert_eq!(node(&net).balance(token, address(BOB)).await.unwrap(), U256::from(400));
     assert_eq!(node(&net).balance(token, address(ALICE)).await.unwrap(), U256::from(600));
     run(&alice, "close");
-    assert_eq!(node(&net).balance(ETHER, root(&net).contract()).await.unwrap(), U256::ZERO);
+    assert_eq!(held(&root(&net)).await, U256::ZERO);
 }
 
 #[tokio::test]
@@ -547,7 +553,7 @@ async fn whoever_exits_a_payment_over_coins_that_are_spent_loses_bonds() {
     let closed = carol.run(&["exit", "close", &tx, "--json"]).json();
     let bond = json!({ "to": address(CAROL).to_string(), "amount": risked["bond"] });
     assert_eq!(closed["bonds"], json!([bond, bond]));
-    assert_eq!(node(&net).balance(ETHER, root(&net).contract()).await.unwrap(), U256::from(UNIT), "the coin alone");
+    assert_eq!(held(&root(&net)).await, U256::from(UNIT), "the coin alone");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod accounts;
 mod child_chain;
 mod evidence;
 mod in_flight;
+mod operations;
 mod operator;
 mod receipts;
 mod root_chain;

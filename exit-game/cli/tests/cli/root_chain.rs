@@ -137,6 +137,15 @@ fn a_deployment_is_what_was_asked_for() {
     assert_eq!((&deployed["minExitPeriod"], &deployed["sunset"]), (&1_000.into(), &8_000.into()));
     assert_eq!(deployed["codeHash"].as_str().unwrap().len(), 66);
     assert!(deployed["exitBond"].is_string() && deployed["deploymentBlock"].is_u64());
+    let wei = |field: &str| deployed[field].as_str().unwrap().parse::<u128>().unwrap();
+    assert_eq!(wei("operatorBond"), wei("faultSlash") + 4 * wei("receiptSlash"));
+    let slashes = ["deploy", "--fault-slash", "10ether", "--receipt-slash", "1ether", "--json", "--operator-bond"];
+    assert_eq!(net.user(0).run(&[&slashes[..], &["10.9ether"]].concat()).code, 2, "one of each at least");
+    let deployed = net.user(0).run(&[&slashes[..], &["11ether"]].concat()).json();
+    assert_eq!(
+        (&deployed["faultSlash"], &deployed["operatorBond"]),
+        (&"10000000000000000000".into(), &"11000000000000000000".into())
+    );
     assert_eq!(net.user(0).run(&["deploy", "--min-exit-period", "10", "--sunset", "9"]).code, 2);
     assert!(net.user(0).run(&["deploy", "--help"]).stdout.starts_with("Examples:"));
 }

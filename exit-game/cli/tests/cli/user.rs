@@ -1,7 +1,7 @@
 //! Somebody who types commands.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use alloy_primitives::Address;
 use plasmid_harness::anvil::{Anvil, FUNDED_KEYS, Mining};
@@ -85,15 +85,35 @@ impl User {
         self
     }
 
+    /// Starts `plasmid`, which is killed when what is returned is dropped.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
+        Running(self.command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+
     /// Runs `plasmid` to its end.
     pub(crate) fn run(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plasmid"));
-        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let output = command.arg("--data-dir").arg(&self.folder).args(args).output().unwrap();
+        let output = self.command(args).output().unwrap();
         Ran {
             code: output.status.code().expect("not killed"),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plasmid"));
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.arg("--data-dir").arg(&self.folder).args(args);
+        command
+    }
+}
+
+/// A command that has not ended.
+pub(crate) struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

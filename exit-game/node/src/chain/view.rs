@@ -60,6 +60,9 @@ impl Chain {
     #[must_use]
     pub fn block_state(&self, number: BlockNumber) -> Option<BlockState> {
         if number != BlockNumber::ZERO && number <= self.game.last_block() {
+            if self.game.is_void(number) {
+                return Some(BlockState::Void);
+            }
             return Some(if number <= self.final_block() { BlockState::Final } else { BlockState::Committed });
         }
         Some(match self.local(number)?.stage {
@@ -260,7 +263,8 @@ impl Chain {
         }
     }
 
-    /// Returns how far the block has got that made, or covers, what stands at `position`.
+    /// Returns how far the block has got that made, or covers, what stands at `position`. What a void block makes is void; a
+    /// deposit is none the worse for being covered by one. §3
     fn made_state(&self, position: Position) -> CoinState {
         let exists_by = |number: BlockNumber| match position.kind() {
             PositionKind::Output(place, _) => place.block <= number,
@@ -268,10 +272,15 @@ impl Chain {
                 self.game.header(number).is_some_and(|(header, _)| nonce < header.deposit_count)
             }
         };
-        if exists_by(self.final_block()) {
+        if position.block().is_some_and(|block| self.game.is_void(block)) {
+            CoinState::Void
+        } else if exists_by(self.final_block()) {
             CoinState::Final
         } else if exists_by(self.game.last_block()) {
             CoinState::Committed
+        } else if position.block().is_none() && (self.game.halt().is_some() || self.game.closed_at().is_some()) {
+            // No block will ever cover it.
+            CoinState::Pending
         } else {
             CoinState::Accepted
         }

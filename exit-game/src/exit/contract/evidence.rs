@@ -14,9 +14,6 @@ use crate::signature::Signature;
 use crate::transaction::Transaction;
 use crate::tx_tree;
 
-/// Bytes that show a deposit: owner, asset, amount. §6.1.
-const DEPOSIT_FIELDS_LEN: usize = 20 + 20 + 16;
-
 /// Proof that a block includes a transaction whose body is given beside it. §1.7.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct InclusionProof {
@@ -32,19 +29,16 @@ pub struct InclusionProof {
 
 impl InclusionProof {
     /// What stands where no inclusion is shown: its block number is zero, which no block has.
-    pub const NONE: Self = Self {
-        header: Header {
-            number: BlockNumber::ZERO,
-            tx_root: B256::ZERO,
-            utxo_root: B256::ZERO,
-            tx_count: 0,
-            deposit_count: 0,
-            timestamp: 0,
-        },
-        index: 0,
-        witness_hash: B256::ZERO,
-        path: Vec::new(),
-    };
+    pub const NONE: Self = Self { header: Header::NONE, index: 0, witness_hash: B256::ZERO, path: Vec::new() };
+
+    /// Returns where the proof shows the transaction in the block that has its header. §1.7.
+    pub(crate) fn place(&self, tx_hash: TxHash) -> Result<Place, Revert> {
+        let Self { header, index, witness_hash, path } = self;
+        let (number, leaf) = (header.number, tx_tree::leaf(tx_hash, *witness_hash));
+        let root = tx_tree::root_of_path(leaf, *index, header.tx_count, path);
+        let included = TxIndex::new(*index).filter(|_| root == Some(header.tx_root));
+        included.map(|index| Place { block: number, index }).ok_or(Revert::NotIncluded { number, index: *index })
+    }
 }
 
 /// Proof of what made an input of an in-flight exit, and where. §6.1.
@@ -76,7 +70,7 @@ impl Contract {
         if self.is_void(number) {
             return Err(Revert::VoidBlock { number });
         }
-        place_in(number, tx_hash, proof)
+        proof.place(tx_hash)
     }
 
     /// Returns where a competitor is included, `None` if no block is shown, or a void one. §6.3.
@@ -85,7 +79,7 @@ impl Contract {
             return Ok(None);
         }
         let number = self.committed_number(proof)?;
-        let place = place_in(number, tx_hash, proof)?;
+        let place = proof.place(tx_hash)?;
         Ok((!self.is_void(number)).then_some(place))
     }
 
@@ -150,17 +144,7 @@ impl Contract {
     }
 }
 
-/// Returns where in a committed block a proof shows the transaction. §1.7.
-fn place_in(number: BlockNumber, tx_hash: TxHash, proof: &InclusionProof) -> Result<Place, Revert> {
-    let InclusionProof { header, index, witness_hash, path } = proof;
-    let root = tx_tree::root_of_path(tx_tree::leaf(tx_hash, *witness_hash), *index, header.tx_count, path);
-    let included = TxIndex::new(*index).filter(|_| root == Some(header.tx_root));
-    included.map(|index| Place { block: number, index }).ok_or(Revert::NotIncluded { number, index: *index })
-}
-
 /// Reads the fields by which a deposit is shown.
 fn deposited(fields: &[u8]) -> Option<Output> {
-    let fields: &[u8; DEPOSIT_FIELDS_LEN] = fields.try_into().ok()?;
-    let amount = u128::from_be_bytes(fields[40..].try_into().ok()?);
-    Some(Output { owner: Address::from_slice(&fields[..20]), asset: Address::from_slice(&fields[20..40]), amount })
+    fields.try_into().ok().map(Output::from_deposit_fields)
 }

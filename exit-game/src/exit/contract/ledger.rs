@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use alloy_primitives::{Address, B256, U256};
 
-use super::{Call, Contract, Pay, Payment, PaymentOutcome, Revert};
+use super::{Call, Contract, OperatorBond, Pay, Payment, PaymentOutcome, Revert};
 use crate::block::Header;
 use crate::exit::standard::CoinState;
 use crate::facts::{RootEvent, RootRef};
@@ -102,15 +102,17 @@ impl Contract {
     ///
     /// # Errors
     ///
-    /// [`Revert`] if the caller is not the operator, the chain is halted or closed, the number is not the next one or not
+    /// [`Revert`] if the caller is not the operator, the chain is halted or closed, the bond short, the number is not the next one or not
     /// below 2^39, a count or the time is out of range, the block is late or its anchor unknown.
     pub fn submit_block(&mut self, call: Call, submission: &Submission) -> Result<Vec<RootEvent>, Revert> {
-        let Call { caller, now } = call;
+        let now = call.now;
         let &Submission { number, tx_root, utxo_root, tx_count, deposit_count, anchor, not_after } = submission;
-        if caller != self.parameters.operator {
-            return Err(Revert::NotOperator { caller });
-        }
+        self.check_operator(call)?;
         self.check_running()?;
+        if self.is_bond_short() {
+            let OperatorBond { fault_part, receipt_part } = self.bond;
+            return Err(Revert::BondShort { fault_part, receipt_part });
+        }
         let next_number = self.head.next_number;
         let number = BlockNumber::new(number)
             .filter(|_| number == next_number)
@@ -135,6 +137,7 @@ impl Contract {
         }
 
         let header = Header { number, tx_root, utxo_root, tx_count, deposit_count, timestamp: now };
+        self.rotate();
         self.head.next_number = number.get() + 1;
         self.head.last_timestamp = now;
         self.head.deposit_count = deposit_count;
@@ -171,7 +174,7 @@ impl Contract {
         Ok(vec![RootEvent::Claimed { account, asset, to, amount }])
     }
 
-    fn check_running(&self) -> Result<(), Revert> {
+    pub(super) fn check_running(&self) -> Result<(), Revert> {
         let (halted_from, closed_at) = (self.head.halted_from(), self.head.closed_at);
         match (halted_from, closed_at) {
             (None, None) => Ok(()),

@@ -1,4 +1,4 @@
-//! Why the contract refuses a call: the errors of `IRootChain.sol` and `IInFlightExits.sol` that depend on its state and
+//! Why the contract refuses a call: the errors of the contract's interfaces that depend on its state and
 //! the call alone.
 
 use alloy_primitives::{Address, B256, U256};
@@ -345,5 +345,117 @@ pub enum Revert {
         timestamp: u64,
         /// Seconds.
         earliest: u64,
+    },
+    /// Evidence was announced before, the same by the same.
+    #[error("{announcement} was announced before")]
+    AlreadyAnnounced {
+        /// The announcement.
+        announcement: B256,
+    },
+    /// The evidence is sound and shows no fault of this kind. §3.
+    #[error("this shows no fault")]
+    NotAFault,
+    /// The time to convict the block is over. §3.
+    #[error("evidence counted until {until}")]
+    TooLateToProve {
+        /// Seconds.
+        until: u64,
+    },
+    /// The witness is not the one whose hash the leaf has.
+    #[error("this is not the leaf's witness")]
+    NotTheWitness,
+    /// The transaction has fewer inputs.
+    #[error("the transaction has no input {input}")]
+    NoSuchInput {
+        /// The index asked for.
+        input: u8,
+    },
+    /// Header, leaf or preimage is not what stands where the placement says.
+    #[error("this is not what stands where the placement says")]
+    NotTheOrigin,
+    /// The fields are not those that made the coin.
+    #[error("this did not make {output_id}")]
+    NotTheCreation {
+        /// The coin.
+        output_id: OutputId,
+    },
+    /// Each input has one creation.
+    #[error("{count} creations for {inputs} inputs")]
+    WrongCreationCount {
+        /// How many were shown.
+        count: usize,
+        /// How many were asked for.
+        inputs: usize,
+    },
+    /// The block was convicted, and its reward is not this caller's or is paid.
+    #[error("block {number} was convicted before")]
+    AlreadyConvicted {
+        /// The block.
+        number: BlockNumber,
+    },
+    /// The receipt promises nothing. §3.
+    #[error("the receipt promises nothing")]
+    NotAPromise,
+    /// The receipt is not signed with the operator's key for its block.
+    #[error("the receipt is signed by {signer}, not by the operator {operator}")]
+    NotSignedByOperator {
+        /// Who signed, zero for nobody.
+        signer: Address,
+        /// Whose key it is.
+        operator: Address,
+    },
+    /// The receipt is kept, as far as is shown.
+    #[error("this breaks no receipt")]
+    NotBroken,
+    /// A receipt for this block was slashed, and the reward is not this caller's or is paid.
+    #[error("a receipt for block {number} was slashed before")]
+    AlreadySlashed {
+        /// The block.
+        number: BlockNumber,
+    },
+    /// A part of the operator's bond is below one slash. §3.
+    #[error("the operator's bond of {fault_part} and {receipt_part} wei is short")]
+    BondShort {
+        /// Wei.
+        fault_part: u128,
+        /// Wei.
+        receipt_part: u128,
+    },
+    /// The parts are not what was sent.
+    #[error("{sent} wei are not the parts' {parts}")]
+    WrongParts {
+        /// Wei.
+        sent: U256,
+        /// Wei.
+        parts: U256,
+    },
+    /// The bond stays until 2 MEP after the chain was closed, and for ever once it is halted.
+    #[error("the bond is locked")]
+    BondLocked,
+    /// Another key's first block is not yet the next one. §2.
+    #[error("another key takes over at block {first_block}")]
+    RotationPending {
+        /// That block.
+        first_block: u64,
+    },
+    /// The caller is not whom the operator proposed.
+    #[error("{caller} is not proposed")]
+    NotProposed {
+        /// Who called.
+        caller: Address,
+    },
+    /// A new key's first block is more than 300 above the next number, and below 2^39. §2.
+    #[error("a key cannot take over at block {first_block} while the next one is {next_number}")]
+    WrongFirstBlock {
+        /// The number given.
+        first_block: u64,
+        /// The next block's.
+        next_number: u64,
+    },
+    /// The operator has until then to commit a block. §8.
+    #[error("the operator has until {sunset_at}")]
+    NotYetSunset {
+        /// Seconds.
+        sunset_at: u64,
     },
 }

@@ -117,7 +117,7 @@ fn improvement(exit: &InFlightExit, evidence: &impl Evidence, guard: &Guard<'_>)
 ///
 /// None while the transaction is in a valid block: what it made stands on the chain. As long as it may still get into one,
 /// which is known once the freeze of its inputs and the grace of the last block before it are over, nothing is claimed but
-/// what leaves anyway because the chain is bad.
+/// what leaves anyway because the chain is bad. Nothing is claimed where an input's own block is void: such an exit pays nothing.
 fn claims(
     game: &Game,
     exit: &InFlightExit,
@@ -127,7 +127,9 @@ fn claims(
     let periods = game.periods();
     let is_certain = game.now() > periods.freeze_of_in_flight_input(exit.start).saturating_add(periods.grace());
     let mut claims = BTreeMap::<_, Vec<_>>::new();
-    if evidence.inclusion(exit.tx_hash).is_some() || !(is_certain || guard.bad_since.is_some()) {
+    let mut blocks = exit.data.inputs.iter().filter_map(|input| input.position.block());
+    let is_void = blocks.any(|number| game.is_void(number));
+    if is_void || evidence.inclusion(exit.tx_hash).is_some() || !(is_certain || guard.bad_since.is_some()) {
         return claims;
     }
     let inputs = exit.data.inputs.iter().zip(0..).map(|(input, index)| (Piece::Input(index), input.output_id));
