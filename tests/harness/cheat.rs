@@ -36,6 +36,8 @@ pub enum Serving {
 pub struct CheatingOperator {
     root: RootChain,
     sender: Sender,
+    /// The root chain's time when it started: no earlier than the deployment's.
+    started_at: u64,
     number: BlockNumber,
     tree: UtxoTree,
     deposits: Vec<Deposit>,
@@ -49,8 +51,13 @@ pub struct CheatingOperator {
 
 impl CheatingOperator {
     /// Starts serving, with no block committed.
+    ///
+    /// # Panics
+    ///
+    /// If the root chain does not answer.
     #[must_use]
     pub async fn start(root: RootChain, sender: Sender) -> Self {
+        let started_at = root.node().head().await.expect("the root chain answers").timestamp;
         let bodies: Arc<Mutex<BTreeMap<u64, Vec<u8>>>> = Arc::default();
         let served = bodies.clone();
         let route = warp::path!("v1" / "blocks" / u64 / "body").map(move |number| {
@@ -65,6 +72,7 @@ impl CheatingOperator {
         Self {
             root,
             sender,
+            started_at,
             number: BlockNumber::ZERO,
             tree: UtxoTree::default(),
             deposits: Vec::new(),
@@ -128,8 +136,8 @@ impl CheatingOperator {
             Serving::Served => drop(self.bodies.lock().expect("no holder panics").insert(number.get(), body)),
             Serving::Withheld => drop(self.hidden.insert(number.get(), body)),
         }
-        // No two blocks land in one second of the root chain.
-        let last = self.headers.get(&self.number).map_or(0, |header| header.timestamp);
+        // No two blocks land in one second of the root chain, and none in the deployment's.
+        let last = self.headers.get(&self.number).map_or(self.started_at, |header| header.timestamp);
         let head = eventually("the root chain's time goes on", || async {
             self.root.node().head().await.ok().filter(|head| head.timestamp > last)
         })
