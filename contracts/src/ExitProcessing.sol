@@ -222,13 +222,4 @@ abstract contract ExitProcessing is IRootChain, RootChainBase {
         (run.turn, moved) = keys.moveHead(block.timestamp);
         if (moved) emit ExitKeysCleared(run.asset, keys.first());
     }
-
-    function _owed(address asset) private view returns (uint256) {
-        return asset == Transfers.ETHER ? _head.etherOwed() : _assets[asset].owed;
-    }
-
-    function _setOwed(address asset, uint256 owed) private {
-        if (asset == Transfers.ETHER) _head = _head.withEtherOwed(owed);
-        else _assets[asset].owed = uint128(owed);
-    }
 }

@@ -5,10 +5,10 @@ import {ExitProcessing} from "./ExitProcessing.sol";
 import {Ledger} from "./Ledger.sol";
 import {RootChainBase} from "./RootChainBase.sol";
 import {StandardExits} from "./StandardExits.sol";
-import {IFaults} from "./interfaces/IFaults.sol";
 import {IInFlightExits} from "./interfaces/IInFlightExits.sol";
 import {IOperations} from "./interfaces/IOperations.sol";
 import {IRootChain} from "./interfaces/IRootChain.sol";
+import {IUnspentTree} from "./interfaces/IUnspentTree.sol";
 import {ExitTiming} from "./libraries/ExitTiming.sol";
 import {KeyList} from "./libraries/KeyList.sol";
 import {Transfers} from "./libraries/Transfers.sol";
@@ -17,6 +17,7 @@ import {Halt} from "./types/Halt.sol";
 import {Head, newHead} from "./types/Head.sol";
 import {InFlightState} from "./types/InFlightState.sol";
 import {PieceSet} from "./types/PieceSet.sol";
+import {Position} from "./types/Position.sol";
 
 /// @title Plasmid's contract on the root chain
 /// @notice See `IRootChain` for what each call does. There is no upgrade and no administrator.
@@ -31,8 +32,8 @@ import {PieceSet} from "./types/PieceSet.sol";
 /// - Cryptography: keccak-256 has no collisions, in its first 215 bits either, and secp256k1 signatures are not forged.
 ///
 /// What it does seldom is code of its own, a facet, which runs on this contract's storage: one contract would pass the
-/// root chain's limit on code.
-contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExits, ExitProcessing {
+/// root chain's limit on code. `IInFlightExits`, `IFaults`, `IOperations` and `IUnspentTree` are called at this address.
+contract RootChain is IInFlightExits, Ledger, StandardExits, ExitProcessing {
     using KeyList for KeyList.List;
 
     // ------------------------------------------------------------ immutables
@@ -43,6 +44,7 @@ contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExit
     address private immutable IN_FLIGHT_EXITS;
     address private immutable FAULTS;
     address private immutable OPERATIONS;
+    address private immutable UNSPENT_TREE;
 
     // ----------------------------------------------------------- constructor
 
@@ -50,19 +52,20 @@ contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExit
     constructor(Parameters memory parameters, Facets memory facets) payable RootChainBase(parameters) {
         require(
             facets.inFlightExits.code.length != 0 && facets.faults.code.length != 0
-                && facets.operations.code.length != 0 && msg.value <= type(uint128).max
-                && msg.value >= FAULT_SLASH + RECEIPT_SLASH,
+                && facets.operations.code.length != 0 && facets.unspentTree.code.length != 0
+                && msg.value <= type(uint128).max && msg.value >= FAULT_SLASH + RECEIPT_SLASH,
             InvalidParameters()
         );
         DEPLOYMENT_BLOCK = uint64(block.number);
         IN_FLIGHT_EXITS = facets.inFlightExits;
         FAULTS = facets.faults;
         OPERATIONS = facets.operations;
+        UNSPENT_TREE = facets.unspentTree;
         _head = newHead(block.timestamp);
         _operatorKey.account = parameters.operator;
         uint128 receiptPart = uint128(msg.value - FAULT_SLASH);
         _operatorBond = OperatorBond({faultPart: parameters.faultSlash, receiptPart: receiptPart});
-        emit BondFunded(msg.sender, parameters.faultSlash, receiptPart);
+        emit IOperations.BondFunded(msg.sender, parameters.faultSlash, receiptPart);
     }
 
     // -------------------------------------------------------- in-flight exits
@@ -104,105 +107,17 @@ contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExit
         _delegate(IN_FLIGHT_EXITS);
     }
 
-    // ---------------------------------------------------------------- faults
+    // -------------------------------------------------------- all other calls
 
-    /// @inheritdoc IFaults
-    function announceFault(bytes32) external {
-        _delegate(FAULTS);
+    /// Faults, operations and the unspent tree. Not a function here each, because every call pays for the search among a
+    /// contract's functions: an id that is none of theirs ends in a facet that has none such.
+    fallback() external payable {
+        _delegate(_facetOf(msg.sig));
     }
 
-    /// @inheritdoc IFaults
-    function proveFaultNotCanonical(bytes calldata, bytes calldata, InclusionProof calldata) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultNotBefore(bytes calldata, bytes calldata, InclusionProof calldata, uint8) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultNotMade(bytes calldata, bytes calldata, InclusionProof calldata, uint8, Origin calldata)
-        external
-    {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultNotDeposited(bytes calldata, bytes calldata, InclusionProof calldata, uint8, Creation calldata)
-        external
-    {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultNotSigned(bytes calldata, bytes calldata, InclusionProof calldata, uint8, Creation calldata)
-        external
-    {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultUnbalanced(bytes calldata, InclusionProof calldata, Creation[] calldata) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultDoubleSpend(
-        bytes calldata,
-        InclusionProof calldata,
-        bytes calldata,
-        InclusionProof calldata,
-        bytes32
-    ) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultSettled(bytes calldata, InclusionProof calldata, uint8) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultExiting(bytes calldata, InclusionProof calldata, uint8, ExitRecord calldata) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveFaultExitingInFlight(bytes calldata, InclusionProof calldata, uint8, bytes calldata, uint8) external {
-        _delegate(FAULTS);
-    }
-
-    /// @inheritdoc IFaults
-    function proveBrokenReceipt(Receipt calldata, bytes calldata, Header calldata, BrokenPromise calldata) external {
-        _delegate(FAULTS);
-    }
-
-    // ------------------------------------------------------------- operations
-
-    /// @inheritdoc IOperations
-    function fundBond(uint128, uint128) external payable {
-        _delegate(OPERATIONS);
-    }
-
-    /// @inheritdoc IOperations
-    function withdrawBond(address) external {
-        _delegate(OPERATIONS);
-    }
-
-    /// @inheritdoc IOperations
-    function proposeOperator(address) external {
-        _delegate(OPERATIONS);
-    }
-
-    /// @inheritdoc IOperations
-    function acceptOperator(uint64) external {
-        _delegate(OPERATIONS);
-    }
-
-    /// @inheritdoc IOperations
-    function closeChain() external {
-        _delegate(OPERATIONS);
+    /// Ether comes with a call that says what for.
+    receive() external payable {
+        revert();
     }
 
     // ----------------------------------------------------------------- views
@@ -301,6 +216,16 @@ contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExit
     }
 
     /// @inheritdoc IRootChain
+    function missingClaims(uint64 number, Position position)
+        external
+        view
+        returns (address claimant, uint64 claimedAt, bytes32 value)
+    {
+        MissingClaim storage missing = _missingClaims[number][position];
+        return (missing.claimant, missing.claimedAt, missing.value);
+    }
+
+    /// @inheritdoc IRootChain
     function deploymentBlock() external view returns (uint64 number) {
         return DEPLOYMENT_BLOCK;
     }
@@ -327,11 +252,29 @@ contract RootChain is IInFlightExits, IFaults, IOperations, Ledger, StandardExit
             pieceBounty: uint128(PIECE_BOUNTY),
             pieceBountyPerInput: uint128(PIECE_BOUNTY_PER_INPUT),
             faultSlash: uint128(FAULT_SLASH),
-            receiptSlash: uint128(RECEIPT_SLASH)
+            receiptSlash: uint128(RECEIPT_SLASH),
+            missingBond: uint128(MISSING_BOND)
         });
     }
 
     // -------------------------------------------------------------- internals
+
+    /// Returns the facet with a function of this id, if any but in-flight exits' has one.
+    function _facetOf(bytes4 id) private view returns (address) {
+        if (
+            id == IUnspentTree.proveFaultHeldSpent.selector || id == IUnspentTree.proveFaultHeldNotMade.selector
+                || id == IUnspentTree.proveFaultHeldNotDeposited.selector || id == IUnspentTree.claimMissing.selector
+                || id == IUnspentTree.answerMissing.selector || id == IUnspentTree.answerMissingSpent.selector
+                || id == IUnspentTree.convictMissing.selector || id == IUnspentTree.reclaimMissing.selector
+                || id == IUnspentTree.withdrawSettled.selector || id == IUnspentTree.withdrawSettledDeposit.selector
+        ) return UNSPENT_TREE;
+        if (
+            id == IOperations.fundBond.selector || id == IOperations.withdrawBond.selector
+                || id == IOperations.proposeOperator.selector || id == IOperations.acceptOperator.selector
+                || id == IOperations.closeChain.selector
+        ) return OPERATIONS;
+        return FAULTS;
+    }
 
     /// Runs a facet's function of the same name, with this call's arguments, on this contract's storage, and ends the
     /// call with its result.

@@ -36,6 +36,8 @@ abstract contract RootChainBase {
     /// What a conviction, and a broken receipt, takes of the operator's bond: each part's minimum.
     uint256 internal immutable FAULT_SLASH;
     uint256 internal immutable RECEIPT_SLASH;
+    /// Wei held for a claim that a block's unspent tree lacks a coin.
+    uint256 internal immutable MISSING_BOND;
 
     // --------------------------------------------------------------- storage
 
@@ -77,6 +79,15 @@ abstract contract RootChainBase {
         uint128 reward;
     }
 
+    /// A claim that a block's unspent tree lacks a coin. R9.
+    struct MissingClaim {
+        address claimant;
+        /// In seconds; zero once the claim has ended, and so is its value.
+        uint64 claimedAt;
+        /// What the tree must hold. §1.8.
+        bytes32 value;
+    }
+
     Head internal _head;
     Halt internal _halt;
     /// Header commitments. §1.9.
@@ -99,6 +110,7 @@ abstract contract RootChainBase {
     mapping(bytes32 announcement => uint64 rootBlock) internal _announcements;
     mapping(uint64 number => Conviction) internal _convictions;
     mapping(uint64 number => Conviction) internal _slashedReceipts;
+    mapping(uint64 number => mapping(Position => MissingClaim)) internal _missingClaims;
 
     bool private transient _isLocked;
 
@@ -131,6 +143,7 @@ abstract contract RootChainBase {
         PIECE_BOUNTY_PER_INPUT = parameters.pieceBountyPerInput;
         FAULT_SLASH = parameters.faultSlash;
         RECEIPT_SLASH = parameters.receiptSlash;
+        MISSING_BOND = parameters.missingBond;
     }
 
     // ------------------------------------------------------------- internals
@@ -217,5 +230,15 @@ abstract contract RootChainBase {
         _claimable[account][asset] += amount;
         emit IRootChain.Credited(account, asset, amount);
         return false;
+    }
+
+    /// Returns what an asset may still pay to exits. §2.
+    function _owed(address asset) internal view returns (uint256) {
+        return asset == Transfers.ETHER ? _head.etherOwed() : _assets[asset].owed;
+    }
+
+    function _setOwed(address asset, uint256 owed) internal {
+        if (asset == Transfers.ETHER) _head = _head.withEtherOwed(owed);
+        else _assets[asset].owed = uint128(owed);
     }
 }

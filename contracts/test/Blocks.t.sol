@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IFaults} from "../src/interfaces/IFaults.sol";
+import {IOperations} from "../src/interfaces/IOperations.sol";
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
+import {IUnspentTree} from "../src/interfaces/IUnspentTree.sol";
 import {FAULT_SLASH, OPERATOR_BOND, RECEIPT_SLASH, RootChainTest} from "./RootChainTest.sol";
 import {vm} from "./Vm.sol";
 
@@ -46,21 +49,33 @@ contract BlocksTest is RootChainTest {
     }
 
     function test_constructor_revertsIfAFacetHasNoCode() public {
-        IRootChain.Facets memory facets =
-            IRootChain.Facets({inFlightExits: address(token), faults: address(token), operations: address(0xfacade)});
-        vm.expectRevert();
-        vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(_parameters(), facets), OPERATOR_BOND);
+        for (uint256 i = 0; i < 4; ++i) {
+            address[4] memory facets = [address(token), address(token), address(token), address(token)];
+            facets[i] = address(0xfacade);
+            vm.expectRevert();
+            this.deployWith(abi.decode(abi.encode(facets), (IRootChain.Facets)), OPERATOR_BOND);
+        }
+    }
+
+    /// EIP-170, and EIP-3860 for the code with its constructor's arguments.
+    function test_everyContractFitsTheLimitsOnCode() public view {
+        string[5] memory names = ["RootChain", "InFlightExits", "Faults", "Operations", "UnspentTree"];
+        for (uint256 i = 0; i < names.length; ++i) {
+            string memory artifact = string.concat("out/", names[i], ".sol/", names[i], ".json");
+            vm.assertGe(24_576, vm.getDeployedCode(artifact).length, names[i]);
+            vm.assertGe(49_152, vm.getCode(artifact).length + abi.encode(_parameters()).length + 4 * 32, names[i]);
+        }
     }
 
     function test_constructor_revertsIfTheBondIsShort() public {
+        IRootChain.Facets memory facets =
+            IRootChain.Facets(address(token), address(token), address(token), address(token));
         vm.expectRevert();
-        this.deployWithBond(FAULT_SLASH + RECEIPT_SLASH - 1);
-        this.deployWithBond(FAULT_SLASH + RECEIPT_SLASH);
+        this.deployWith(facets, FAULT_SLASH + RECEIPT_SLASH - 1);
+        this.deployWith(facets, FAULT_SLASH + RECEIPT_SLASH);
     }
 
-    function deployWithBond(uint256 bond) external {
-        IRootChain.Facets memory facets =
-            IRootChain.Facets({inFlightExits: address(token), faults: address(token), operations: address(token)});
+    function deployWith(IRootChain.Facets calldata facets, uint256 bond) external {
         vm.deployCode("out/RootChain.sol/RootChain.json", abi.encode(_parameters(), facets), bond);
     }
 
@@ -112,6 +127,28 @@ contract BlocksTest is RootChainTest {
         vm.prank(alice);
         (bool success,) = address(rootChain).call{value: 1}("");
         vm.assertFalse(success, "plain transfer");
+        // Nor by a facet's function that asks for none, or by one that nobody has.
+        bytes[4] memory calls = [
+            abi.encodeCall(IOperations.closeChain, ()),
+            abi.encodeCall(IFaults.announceFault, (0)),
+            abi.encodeCall(IUnspentTree.answerMissing, (_nextHeader(), 0, "")),
+            bytes(hex"12345678")
+        ];
+        for (uint256 i = 0; i < calls.length; ++i) {
+            vm.prank(alice);
+            bytes memory reason;
+            (success, reason) = address(rootChain).call{value: 1}(calls[i]);
+            vm.assertFalse(success, "a call with value");
+            vm.assertEq(reason.length, 0, "refused before it begins");
+        }
+    }
+
+    function test_anUnknownFunctionIsRefused() public {
+        bytes[4] memory calls = [bytes(""), hex"00", hex"123456", hex"12345678"];
+        for (uint256 i = 0; i < calls.length; ++i) {
+            (bool success, bytes memory reason) = address(rootChain).call(calls[i]);
+            vm.assertTrue(!success && reason.length == 0, "taken");
+        }
     }
 
     // ---------------------------------------------------------------- blocks

@@ -4,21 +4,13 @@ pragma solidity 0.8.37;
 import {IFaults} from "../src/interfaces/IFaults.sol";
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
 import {Position, outputPosition} from "../src/types/Position.sol";
-import {FaultTest} from "./FaultTest.sol";
+import {LargestTest} from "./LargestTest.sol";
 import {vm} from "./Vm.sol";
 
 /// @title What the dearest proof of each kind costs its sender, as a receipt would say
 /// @notice As `GasTest`: under `forge test --isolate` each test prints `GAS <name> <gas>`. Every block has 2^20 leaves and
 /// every transaction 16 inputs and 16 outputs. The conviction is the first, announced in time, with burn and reward.
-contract FaultGasTest is FaultTest {
-    /// What no proof may cost.
-    uint256 private constant GAS_MAX = 3_000_000;
-    uint32 private constant TX_COUNT = 1 << 20;
-    uint256 private constant MOST = 16;
-
-    /// The test runner prints it.
-    event log(string line);
-
+contract FaultGasTest is LargestTest {
     function test_gas_announce_fault() public {
         _announce(alice, "call");
         _report("announce_fault");
@@ -171,24 +163,6 @@ contract FaultGasTest is FaultTest {
 
     // -------------------------------------------------------------- internals
 
-    /// Returns 16 coins of alice's, each by a body of 16 inputs and outputs, and of an asset of its own; nobody made them.
-    function _manyCoins() private view returns (Coin[] memory coins) {
-        coins = new Coin[](MOST);
-        for (uint256 i = 0; i < MOST; ++i) {
-            bytes32[] memory inputs = new bytes32[](MOST);
-            Output[] memory outputs = new Output[](MOST);
-            for (uint256 j = 0; j < MOST; ++j) {
-                inputs[j] = bytes32((j << 248) | type(uint248).max - i);
-                outputs[j] = Output(alice, address(uint160(i)), 1 ether);
-            }
-            coins[i].proof.creation = _body(inputs, outputs, 0);
-            coins[i].proof.position = outputPosition(0, uint32(i), 15);
-            coins[i].id = _outputId(coins[i].proof.creation, 15);
-            coins[i].output = outputs[15];
-        }
-        _sort(coins);
-    }
-
     /// Returns such coins with a deposit among them that exits, and which input it is.
     function _exitingAmongMany() private returns (Coin[] memory coins, uint8 input, IRootChain.ExitRecord memory exit) {
         coins = _manyCoins();
@@ -201,46 +175,12 @@ contract FaultGasTest is FaultTest {
         }
     }
 
-    function _manyBody(Coin[] memory coins, address asset) private view returns (bytes memory) {
-        return _body(_ids(coins), _manyOutputs(asset), 0);
-    }
-
-    function _manyOutputs(address asset) private view returns (Output[] memory outputs) {
-        outputs = new Output[](MOST);
-        for (uint256 i = 0; i < MOST; ++i) {
-            outputs[i] = Output(alice, asset, 1 ether);
-        }
-    }
-
     function _noSignature() private pure returns (bytes memory) {
         return abi.encode(1, 1);
-    }
-
-    /// Commits a transaction over these coins as the last of 2^20.
-    function _commitMany(Coin[] memory coins, uint256 privateKey, address asset) private returns (Leaf memory) {
-        Signed memory transaction = _signed(privateKey, _ids(coins), _manyOutputs(asset));
-        bytes memory witness = _witness(transaction.signature, coins);
-        return _commitLeafAt(transaction.body, witness, TX_COUNT - 1, TX_COUNT);
     }
 
     function _prove(string memory name, Accusation memory a) private {
         _proveCall(name, _callOf(a));
         vm.assertEq(rootChain.head().haltedFrom, a.accused.proof.header.number, "halted");
-    }
-
-    function _proveCall(string memory name, bytes memory call) private {
-        _announce(alice, call);
-        _rootBlocks(2);
-        uint256 balance = alice.balance;
-        vm.prank(alice);
-        (bool success,) = address(rootChain).call(call);
-        _report(name);
-        vm.assertTrue(success, "refused");
-        vm.assertGe(alice.balance, balance, "rewarded");
-        vm.assertGe(GAS_MAX, vm.lastCallGas().gasTotalUsed, "too dear");
-    }
-
-    function _report(string memory name) private {
-        emit log(string.concat("GAS ", name, " ", vm.toString(vm.lastCallGas().gasTotalUsed)));
     }
 }

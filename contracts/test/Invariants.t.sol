@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {IFaults} from "../src/interfaces/IFaults.sol";
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
 import {IToken} from "../src/interfaces/IToken.sol";
+import {IUnspentTree} from "../src/interfaces/IUnspentTree.sol";
+import {Position, depositPosition, outputPosition} from "../src/types/Position.sol";
 import {RootChainTest} from "./RootChainTest.sol";
+import {SparseTree} from "./SparseTree.sol";
 import {Vm, vm} from "./Vm.sol";
 import {HostileReceiver} from "./mocks/HostileReceiver.sol";
 
@@ -18,12 +22,24 @@ contract Moves is RootChainTest {
         Placed placed;
     }
 
+    /// A claim that a block's tree lacks a coin.
+    struct Claim {
+        IRootChain.Header header;
+        Position position;
+    }
+
     uint256 private constant PERSONS = 3;
+    /// A proof of membership in a tree of one coin.
+    bytes private constant ALONE = hex"0000000000000000";
 
     uint256[PERSONS] private _keys = [ALICE_KEY, BOB_KEY, CAROL_KEY];
     HostileReceiver[] public receivers;
     Coin[] private _coins;
     IRootChain.ExitRecord[] private _pending;
+    Claim[] private _claims;
+    /// Each tree holds what its block made, and nothing else.
+    SparseTree.Entry private _held;
+    mapping(uint64 number => IRootChain.Header) private _headers;
     mapping(bytes32 outputId => uint256) private _timesPaid;
     bool public isAnythingPaidTwice;
 
@@ -55,7 +71,12 @@ contract Moves is RootChainTest {
         if (amount == 0 || rootChain.head().haltedFrom != 0) return;
         uint256 owner = person % PERSONS;
         Output memory output = Output(_person(owner), isEther ? ETHER : address(token), amount);
-        Placed memory placed = _include(_payment(bytes32(_coins.length), output.owner, output.asset, output.amount));
+        bytes memory body = _payment(bytes32(_coins.length), output.owner, output.asset, output.amount);
+        bytes memory held = bytes.concat(hex"01", bytes20(output.owner), bytes20(output.asset), bytes16(output.amount));
+        _held.key = Position.unwrap(outputPosition(rootChain.head().nextNumber, 0, 0));
+        _held.value = keccak256(bytes.concat(_outputId(body, 0), held));
+        Placed memory placed = _include(body);
+        _headers[placed.proof.header.number] = placed.proof.header;
         Coin storage coin = _coins.push();
         coin.owner = owner;
         coin.output = output;
@@ -100,6 +121,47 @@ contract Moves is RootChainTest {
         _processFrom(isEther ? ETHER : address(token), from);
     }
 
+    /// Says that a coin is missing from the tree of some block: it is, but from that of its own.
+    function claimMissing(uint256 index, uint256 number, uint256 by) external {
+        if (_coins.length == 0) return;
+        Coin memory coin = _coins[index % _coins.length];
+        IRootChain.Header memory header = _headers[uint64(1 + number % rootChain.head().nextNumber)];
+        IRootChain.Parameters memory parameters = _parameters();
+        address claimant = address(receivers[by % receivers.length]);
+        vm.deal(claimant, parameters.missingBond);
+        vm.prank(claimant);
+        IUnspentTree(address(rootChain)).claimMissing{value: parameters.missingBond}(
+            header, _creation(coin), coin.placed.proof
+        );
+        _claims.push(Claim(header, _position(coin)));
+    }
+
+    function answerMissing(uint256 index) external {
+        if (_claims.length == 0) return;
+        Claim memory claim = _claims[index % _claims.length];
+        vm.prank(processor);
+        IUnspentTree(address(rootChain)).answerMissing(claim.header, Position.unwrap(claim.position), ALONE);
+        _forgetEndedClaims();
+    }
+
+    function convictMissing(uint256 index) external {
+        if (_claims.length == 0 || index % 8 != 0) return;
+        Claim memory claim = _claims[index / 8 % _claims.length];
+        IUnspentTree(address(rootChain)).convictMissing(claim.header, Position.unwrap(claim.position));
+        _forgetEndedClaims();
+    }
+
+    function reclaimMissing(uint256 index) external {
+        if (_claims.length == 0) return;
+        Claim memory claim = _claims[index % _claims.length];
+        IUnspentTree(address(rootChain)).reclaimMissing(claim.header, Position.unwrap(claim.position));
+        _forgetEndedClaims();
+    }
+
+    function withdrawSettled(uint256 index) external {
+        if (_coins.length != 0) _withdraw(_coins[index % _coins.length]);
+    }
+
     function halt(uint64 number) external {
         if (number % 64 != 0) return;
         _haltFrom(1 + number % rootChain.head().nextNumber);
@@ -116,6 +178,22 @@ contract Moves is RootChainTest {
         _advance(3 * MEP);
         _processFrom(ETHER, 0);
         _processFrom(address(token), 0);
+    }
+
+    /// Ends the chain if it has not ended, and withdraws all that is left of it.
+    function settle() external {
+        if (rootChain.head().haltedFrom == 0) _close();
+        _advance(3 * MEP);
+        for (uint256 i = 0; i < _coins.length; ++i) {
+            _withdraw(_coins[i]);
+        }
+        while (_claims.length != 0) {
+            this.reclaimMissing(0);
+        }
+    }
+
+    function openClaims() external view returns (uint256) {
+        return _claims.length;
     }
 
     function pending() external view returns (IRootChain.ExitRecord[] memory) {
@@ -152,12 +230,59 @@ contract Moves is RootChainTest {
         for (uint256 round = 0; round <= length; ++round) {
             _process(asset, records);
         }
+        _countPayments(IRootChain.ExitPaid.selector);
+        _forgetEnded();
+    }
+
+    /// Withdraws a coin that the last good tree holds, or a deposit that no good block covers; no other can be.
+    function _withdraw(Coin memory coin) private {
+        IRootChain.ChainHead memory head = rootChain.head();
+        uint64 last = (head.haltedFrom == 0 ? head.nextNumber : head.haltedFrom) - 1;
+        Output memory output = coin.output;
+        bytes memory call = coin.isDeposit
+            ? abi.encodeCall(
+                IUnspentTree.withdrawSettledDeposit,
+                (_headers[last], coin.nonce, output.owner, output.asset, output.amount)
+            )
+            : abi.encodeCall(IUnspentTree.withdrawSettled, (_headers[last], ALONE, _creation(coin), coin.placed.proof));
+        vm.recordLogs();
+        vm.prank(output.owner);
+        (bool success,) = address(rootChain).call(call);
+        if (success) _countPayments(IUnspentTree.CoinWithdrawn.selector);
+    }
+
+    function _countPayments(bytes32 selector) private {
         Vm.Log[] memory logs = vm.getRecordedLogs();
         for (uint256 i = 0; i < logs.length; ++i) {
-            if (logs[i].topics[0] != IRootChain.ExitPaid.selector) continue;
+            if (logs[i].topics[0] != selector) continue;
             if (++_timesPaid[logs[i].topics[1]] > 1) isAnythingPaidTwice = true;
         }
-        _forgetEnded();
+    }
+
+    function _unspentRoot(uint64) internal view override returns (bytes32) {
+        SparseTree.Entry[] memory entries = new SparseTree.Entry[](1);
+        entries[0] = _held;
+        return SparseTree.root(entries);
+    }
+
+    function _position(Coin memory coin) private pure returns (Position) {
+        return coin.isDeposit ? depositPosition(coin.nonce) : outputPosition(coin.placed.proof.header.number, 0, 0);
+    }
+
+    function _creation(Coin memory coin) private pure returns (IFaults.Creation memory) {
+        Output memory output = coin.output;
+        bytes memory fields = bytes.concat(bytes20(output.owner), bytes20(output.asset), bytes16(output.amount));
+        return coin.isDeposit ? IFaults.Creation(fields, coin.nonce) : IFaults.Creation(coin.placed.body, 0);
+    }
+
+    function _forgetEndedClaims() private {
+        for (uint256 i = _claims.length; i != 0; --i) {
+            Claim memory claim = _claims[i - 1];
+            (, uint64 claimedAt,) = rootChain.missingClaims(claim.header.number, claim.position);
+            if (claimedAt != 0) continue;
+            _claims[i - 1] = _claims[_claims.length - 1];
+            _claims.pop();
+        }
     }
 
     function _forgetEnded() private {
@@ -193,7 +318,7 @@ contract InvariantsTest {
     }
 
     function targetSelectors() external view returns (FuzzSelector[] memory targets) {
-        bytes4[] memory selectors = new bytes4[](9);
+        bytes4[] memory selectors = new bytes4[](14);
         selectors[0] = Moves.depositEther.selector;
         selectors[1] = Moves.depositToken.selector;
         selectors[2] = Moves.mintOnChildChain.selector;
@@ -203,6 +328,11 @@ contract InvariantsTest {
         selectors[6] = Moves.process.selector;
         selectors[7] = Moves.halt.selector;
         selectors[8] = Moves.wait.selector;
+        selectors[9] = Moves.claimMissing.selector;
+        selectors[10] = Moves.answerMissing.selector;
+        selectors[11] = Moves.convictMissing.selector;
+        selectors[12] = Moves.reclaimMissing.selector;
+        selectors[13] = Moves.withdrawSettled.selector;
         targets = new FuzzSelector[](1);
         targets[0] = FuzzSelector(address(_moves), selectors);
     }
@@ -213,7 +343,8 @@ contract InvariantsTest {
         (uint256 owed,) = _rootChain.assetOf(address(0));
         vm.assertEq(
             address(_rootChain).balance,
-            _operatorBond() + owed + _credits(address(0)) + _moves.pending().length * uint256(bonds.exitBond),
+            _operatorBond() + owed + _credits(address(0)) + _moves.pending().length * uint256(bonds.exitBond)
+                + _moves.openClaims() * bonds.missingBond,
             "ether"
         );
         (owed,) = _rootChain.assetOf(_token);
@@ -229,12 +360,15 @@ contract InvariantsTest {
         _checkKeys(_token);
     }
 
-    /// Whatever happened before, every exit ends and every list empties.
+    /// Whatever happened before, every exit ends and every list empties, and then the chain is settled.
     function afterInvariant() public {
         _moves.drain();
         vm.assertEq(_moves.pending().length, 0, "pending");
         vm.assertEq(_rootChain.exitKeys(address(0), 0, 1).length, 0, "ether's keys");
         vm.assertEq(_rootChain.exitKeys(_token, 0, 1).length, 0, "the token's keys");
+        invariant_vaultHoldsWhatItOwesCreditsAndBonds();
+        _moves.settle();
+        vm.assertEq(_moves.openClaims(), 0, "open claims");
         invariant_vaultHoldsWhatItOwesCreditsAndBonds();
         invariant_noOutputIsPaidTwice();
     }

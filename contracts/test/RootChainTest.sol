@@ -5,6 +5,7 @@ import {IFaults} from "../src/interfaces/IFaults.sol";
 import {IInFlightExits} from "../src/interfaces/IInFlightExits.sol";
 import {IOperations} from "../src/interfaces/IOperations.sol";
 import {IRootChain} from "../src/interfaces/IRootChain.sol";
+import {IUnspentTree} from "../src/interfaces/IUnspentTree.sol";
 import {NO_PIECES} from "../src/types/PieceSet.sol";
 import {Position, depositPosition, outputPosition} from "../src/types/Position.sol";
 import {Vm, vm} from "./Vm.sol";
@@ -46,6 +47,7 @@ abstract contract RootChainTest {
     uint128 internal constant PIECE_BOND_PER_INPUT = 0.001 ether;
     uint128 internal constant PIECE_BOUNTY = 0.002 ether;
     uint128 internal constant PIECE_BOUNTY_PER_INPUT = 0.0003 ether;
+    uint128 internal constant MISSING_BOND = 0.03 ether;
     address internal constant ETHER = address(0);
 
     uint256 internal constant ALICE_KEY = 0xa11ce;
@@ -91,7 +93,8 @@ abstract contract RootChainTest {
         IRootChain.Facets memory facets = IRootChain.Facets({
             inFlightExits: _deployFacet("InFlightExits", parameters),
             faults: _deployFacet("Faults", parameters),
-            operations: _deployFacet("Operations", parameters)
+            operations: _deployFacet("Operations", parameters),
+            unspentTree: _deployFacet("UnspentTree", parameters)
         });
         bytes memory arguments = abi.encode(parameters, facets);
         vm.deal(address(this), address(this).balance + OPERATOR_BOND);
@@ -115,7 +118,8 @@ abstract contract RootChainTest {
             pieceBounty: PIECE_BOUNTY,
             pieceBountyPerInput: PIECE_BOUNTY_PER_INPUT,
             faultSlash: FAULT_SLASH,
-            receiptSlash: RECEIPT_SLASH
+            receiptSlash: RECEIPT_SLASH,
+            missingBond: MISSING_BOND
         });
     }
 
@@ -288,12 +292,17 @@ abstract contract RootChainTest {
         header = IRootChain.Header({
             number: head.nextNumber,
             txRoot: txRoot,
-            utxoRoot: keccak256(abi.encode("unspent", head.nextNumber)),
+            utxoRoot: _unspentRoot(head.nextNumber),
             txCount: txCount,
             depositCount: head.nextNonce,
             timestamp: _now()
         });
         _submit(header);
+    }
+
+    /// Returns the root of a block's unspent tree: anything, for tests that do not look into it.
+    function _unspentRoot(uint64 number) internal view virtual returns (bytes32) {
+        return keccak256(abi.encode("unspent", number));
     }
 
     function _submit(IRootChain.Header memory header) internal {
@@ -472,7 +481,7 @@ abstract contract RootChainTest {
         IRootChain.ExitRecord memory record;
         IRootChain.Permit memory permit;
         IInFlightExits.Spend memory spend;
-        calls = new bytes[](34);
+        calls = new bytes[](44);
         calls[0] = abi.encodeCall(IRootChain.deposit, (alice));
         calls[1] = abi.encodeCall(IRootChain.depositErc20, (address(token), 1, alice));
         calls[2] = abi.encodeCall(IRootChain.depositErc20WithPermit, (address(token), 1, alice, permit));
@@ -502,6 +511,10 @@ abstract contract RootChainTest {
         for (uint256 i = 0; i < proofs.length; ++i) {
             calls[23 + i] = proofs[i];
         }
+        bytes[10] memory others = _unspentTreeCalls(placed.proof);
+        for (uint256 i = 0; i < others.length; ++i) {
+            calls[34 + i] = others[i];
+        }
     }
 
     function _emptyProofs(IRootChain.InclusionProof memory proof, IRootChain.ExitRecord memory record)
@@ -524,6 +537,22 @@ abstract contract RootChainTest {
         calls[8] = abi.encodeCall(IFaults.proveFaultExiting, ("", proof, 0, record));
         calls[9] = abi.encodeCall(IFaults.proveFaultExitingInFlight, ("", proof, 0, "", 0));
         calls[10] = abi.encodeCall(IFaults.proveBrokenReceipt, (receipt, "", proof.header, broken));
+    }
+
+    function _unspentTreeCalls(IRootChain.InclusionProof memory proof) private view returns (bytes[10] memory calls) {
+        IUnspentTree.HeldKey memory held;
+        IFaults.Origin memory origin;
+        IFaults.Creation memory creation;
+        calls[0] = abi.encodeCall(IUnspentTree.proveFaultHeldSpent, (held, 0, "", "", proof));
+        calls[1] = abi.encodeCall(IUnspentTree.proveFaultHeldNotMade, (held, origin));
+        calls[2] = abi.encodeCall(IUnspentTree.proveFaultHeldNotDeposited, (held, creation));
+        calls[3] = abi.encodeCall(IUnspentTree.claimMissing, (proof.header, creation, proof));
+        calls[4] = abi.encodeCall(IUnspentTree.answerMissing, (proof.header, 0, ""));
+        calls[5] = abi.encodeCall(IUnspentTree.answerMissingSpent, (0, 0, 0, "", "", proof));
+        calls[6] = abi.encodeCall(IUnspentTree.convictMissing, (proof.header, 0));
+        calls[7] = abi.encodeCall(IUnspentTree.reclaimMissing, (proof.header, 0));
+        calls[8] = abi.encodeCall(IUnspentTree.withdrawSettled, (proof.header, "", creation, proof));
+        calls[9] = abi.encodeCall(IUnspentTree.withdrawSettledDeposit, (proof.header, 0, alice, ETHER, 1));
     }
 
     // ------------------------------------------------------------ assertions

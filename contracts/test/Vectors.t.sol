@@ -105,6 +105,17 @@ contract VectorsTest {
         }
     }
 
+    function test_vectors_unspentTrees() public {
+        uint256 length = _read("unspent_trees");
+        for (uint256 i = 0; i < length; ++i) {
+            bytes memory output = _bytes(i, "output");
+            bytes32 value = _word(i, "value");
+            vm.assertEq(keccak256(bytes.concat(_word(i, "outputId"), output)), value, "value");
+            uint64 position = uint64(_uint(i, "position"));
+            vm.assertTrue(_oracle.holds(_word(i, "root"), position, value, _bytes(i, "proof")), "held");
+        }
+    }
+
     function test_vectors_headers() public {
         uint256 length = _read("headers");
         for (uint256 i = 0; i < length; ++i) {

@@ -27,6 +27,8 @@ interface Vm {
     function deployCode(string calldata artifact, bytes calldata arguments, uint256 value)
         external
         returns (address deployed);
+    function getCode(string calldata artifact) external view returns (bytes memory code);
+    function getDeployedCode(string calldata artifact) external view returns (bytes memory code);
     function assume(bool condition) external pure;
     function prank(address sender) external;
     function deal(address account, uint256 balance) external;

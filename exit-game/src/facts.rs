@@ -14,7 +14,7 @@ use crate::exit::in_flight::{Decision, InFlightData, Piece, PieceSet, SignedTran
 use crate::exit::standard::ExitRecord;
 use crate::fault::Rule;
 use crate::output::{Deposit, OutputId, TxHash};
-use crate::position::{BlockNumber, Place};
+use crate::position::{BlockNumber, Place, Position};
 
 /// A root-chain block's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -176,6 +176,61 @@ pub enum RootEvent {
         accuser: Address,
         /// Wei.
         amount: U256,
+    },
+    /// Somebody said, with a bond, that a block's unspent tree lacks a coin. R9.
+    MissingClaimed {
+        /// The block.
+        number: BlockNumber,
+        /// Where the coin was made.
+        position: Position,
+        /// The coin.
+        output_id: OutputId,
+        /// What the tree must hold there. §1.8.
+        value: B256,
+        /// Who said so.
+        claimant: Address,
+    },
+    /// A claim was answered. R9.
+    MissingAnswered {
+        /// The block.
+        number: BlockNumber,
+        /// Where the coin was made.
+        position: Position,
+        /// Who did, and has the claim's bond.
+        answerer: Address,
+    },
+    /// A claim that nobody answered convicted its block; the conviction's own events follow. R9.
+    MissingConvicted {
+        /// The block.
+        number: BlockNumber,
+        /// Where the coin was made.
+        position: Position,
+        /// Who has bond and reward.
+        claimant: Address,
+    },
+    /// A claim lost its object: the block is void, or can be convicted no more. R9.
+    MissingReturned {
+        /// The block.
+        number: BlockNumber,
+        /// Where the coin was made.
+        position: Position,
+        /// Who has the bond back.
+        claimant: Address,
+    },
+    /// A coin was withdrawn after the chain's end, and settled. §8.
+    CoinWithdrawn {
+        /// The coin.
+        output_id: OutputId,
+        /// Who was paid.
+        payee: Address,
+        /// In which asset.
+        asset: Address,
+        /// What the coin is worth.
+        amount: u128,
+        /// What was paid; less where the asset could not cover it.
+        paid: u128,
+        /// Whether the payment failed and waits to be claimed.
+        credited: bool,
     },
     /// The operator's bond grew. §3.
     BondFunded {

@@ -1,12 +1,17 @@
-//! R1–R7: how a transaction breaks a block, with the whereabouts of the evidence. §3.
+//! R1–R9: how a transaction or an unspent tree breaks a block, with the whereabouts of the evidence. §3.
 //!
-//! [`evidence`] makes of a [`Fault`] a [`FaultProof`], complete and good for the root chain; [`check`] gives the contract's
-//! verdict on it.
+//! [`evidence`] makes of a [`Fault`], which is a transaction's, a [`FaultProof`], complete and good for the root chain;
+//! [`check`] gives the contract's verdict on it.
 //!
-//! R8 and R9 are about the unspent tree as a whole; [`BlockVerdict`](crate::ledger::BlockVerdict) says when it is wrong.
+//! R8 and R9 are about the unspent tree as a whole; [`BlockVerdict`](crate::ledger::BlockVerdict) says when it is wrong,
+//! [`difference`] finds the coin that makes it so, and [`held_evidence`] proves what it must not hold. What it lacks is
+//! claimed with a [`ShownCoin`], and answered with a membership or a [`SpentCoin`].
 
+mod court;
 mod evidence;
+mod held;
 mod proof;
+mod unspent;
 
 use core::fmt;
 
@@ -16,8 +21,12 @@ use crate::output::OutputId;
 use crate::position::{Place, Position};
 use crate::transaction::PlacedTransactionError;
 
+pub use self::court::{OpenInFlightExit, RootState, check};
 pub use self::evidence::{BlockData, LeafData, double_spend, evidence};
-pub use self::proof::{Creation, FaultProof, OpenInFlightExit, Origin, RootState, ShownBody, ShownLeaf, check};
+pub(crate) use self::held::is_held;
+pub use self::held::{HeldKey, ShownCoin, SpentCoin};
+pub use self::proof::{Creation, FaultProof, Origin, ShownBody, ShownLeaf};
+pub use self::unspent::{Difference, difference, held_evidence, shown_coin, spent_coin};
 
 /// A rule of §3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +45,10 @@ pub enum Rule {
     R6,
     /// A frozen coin is spent.
     R7,
+    /// The unspent tree holds what it must not.
+    R8,
+    /// The unspent tree lacks a coin that it must hold.
+    R9,
 }
 
 impl Rule {
@@ -50,6 +63,8 @@ impl Rule {
             Self::R5 => 5,
             Self::R6 => 6,
             Self::R7 => 7,
+            Self::R8 => 8,
+            Self::R9 => 9,
         }
     }
 }

@@ -15,13 +15,18 @@ use crate::facts::{RootBlock, RootEvent, RootRef};
 use crate::output::{Deposit, OutputId, TxHash};
 use crate::position::BlockNumber;
 
+mod error;
 mod faults;
 mod in_flight;
+mod missing;
 
+pub use self::error::GameError;
 use self::faults::{Faults, FaultsChange};
 pub use self::faults::{GameState, Halting};
 pub use self::in_flight::InFlightExit;
 use self::in_flight::{InFlightChange, InFlightExits};
+pub use self::missing::MissingClaim;
+use self::missing::{MissingChange, MissingClaims};
 
 /// A pending standard exit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +37,8 @@ pub struct PendingExit {
     pub payee: Address,
     /// Number of the root block that holds the start.
     pub started_in: u64,
-    /// The coin's recorded freeze, in seconds, if an in-flight exit has settled it since: this exit pays nothing. §5.1.
+    /// The coin's recorded freeze, in seconds, if an in-flight exit or its withdrawal has settled it since: this exit pays
+    /// nothing. §5.1, §8.
     pub settled: Option<u64>,
 }
 
@@ -69,6 +75,7 @@ pub struct Game {
     exits: BTreeMap<OutputId, CoinExit>,
     in_flight: InFlightExits,
     faults: Faults,
+    missing: MissingClaims,
     claimable: BTreeMap<(Address, Address), U256>,
 }
 
@@ -87,6 +94,7 @@ enum Change {
     Exit { output_id: OutputId, before: Option<CoinExit> },
     InFlight(InFlightChange),
     Faults(FaultsChange),
+    Missing(MissingChange),
     Claimable { of: (Address, Address), before: Option<U256> },
 }
 
@@ -106,6 +114,7 @@ impl Game {
             exits: BTreeMap::new(),
             in_flight: InFlightExits::default(),
             faults: Faults::default(),
+            missing: MissingClaims::default(),
             claimable: BTreeMap::new(),
         }
     }
@@ -375,6 +384,13 @@ impl Game {
             | RootEvent::ChainClosed => {
                 changes.push(Change::Faults(self.faults.apply(at.number, block.timestamp, event)?));
             }
+            RootEvent::MissingClaimed { .. }
+            | RootEvent::MissingAnswered { .. }
+            | RootEvent::MissingConvicted { .. }
+            | RootEvent::MissingReturned { .. } => {
+                changes.push(Change::Missing(self.missing.apply(block.timestamp, event)?));
+            }
+            RootEvent::CoinWithdrawn { output_id, .. } => self.settle(*output_id, block.timestamp, changes)?,
             RootEvent::AssetRecorded { .. }
             | RootEvent::ExitKeysCleared { .. }
             | RootEvent::OperatorProposed { .. } => {}
@@ -389,7 +405,7 @@ impl Game {
         }
     }
 
-    /// Settles a coin by an in-flight exit. A pending standard exit of it stays until its turn. §5.1.
+    /// Settles a coin by an in-flight exit, or by its withdrawal. A pending standard exit of it stays until its turn. §5.1.
     fn settle(&mut self, output_id: OutputId, freeze: u64, changes: &mut Vec<Change>) -> Result<(), GameError> {
         let settled = match self.exits.get(&output_id) {
             Some(CoinExit::Settled { .. } | CoinExit::Pending(PendingExit { settled: Some(_), .. })) => {
@@ -424,6 +440,7 @@ impl Game {
                 Change::Exit { output_id, before } => drop(restore(&mut self.exits, output_id, before)),
                 Change::InFlight(change) => self.in_flight.revert(change),
                 Change::Faults(change) => self.faults.revert(change),
+                Change::Missing(change) => self.missing.revert(change),
                 Change::Claimable { of, before } => drop(restore(&mut self.claimable, of, before)),
             }
         }
@@ -436,81 +453,4 @@ fn restore<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Opt
         Some(value) => map.insert(key, value),
         None => map.remove(&key),
     }
-}
-
-/// Why a root block's events cannot be: they contradict the ones before. Only a lying or mixed-up node shows such.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum GameError {
-    /// A nonce is missing or doubled.
-    #[error("deposit {nonce} does not follow the {next} before it")]
-    DepositOutOfOrder {
-        /// The deposit's.
-        nonce: u64,
-        /// The one expected.
-        next: u64,
-    },
-    /// A block number is missing or doubled.
-    #[error("block {number} does not follow block {last}")]
-    BlockOutOfOrder {
-        /// The block's.
-        number: BlockNumber,
-        /// The last one's.
-        last: BlockNumber,
-    },
-    /// A block covers fewer deposits than the one before, or more than there are.
-    #[error("block {number} covers {deposit_count} deposits")]
-    DepositCount {
-        /// The block's number.
-        number: BlockNumber,
-        /// What it claims.
-        deposit_count: u64,
-    },
-    /// The coin's exit is pending or paid.
-    #[error("an exit of {output_id} is started that already exits")]
-    AlreadyExiting {
-        /// The coin.
-        output_id: OutputId,
-    },
-    /// No exit of the coin is pending.
-    #[error("an exit of {output_id} goes on that is not pending")]
-    NotExiting {
-        /// The coin.
-        output_id: OutputId,
-    },
-    /// The coin was settled before, for good.
-    #[error("{output_id} is paid that is settled")]
-    AlreadySettled {
-        /// The coin.
-        output_id: OutputId,
-    },
-    /// An in-flight exit of the transaction is open.
-    #[error("an in-flight exit of {tx_hash} is started that is open")]
-    AlreadyOpen {
-        /// The transaction.
-        tx_hash: TxHash,
-    },
-    /// No in-flight exit of the transaction is open.
-    #[error("an in-flight exit of {tx_hash} goes on that is not open")]
-    NotOpen {
-        /// The transaction.
-        tx_hash: TxHash,
-    },
-    /// A piece, an input or a decision that the open exit cannot have.
-    #[error("a step of the in-flight exit of {tx_hash} contradicts those before")]
-    InFlightStep {
-        /// The transaction.
-        tx_hash: TxHash,
-    },
-    /// A conviction, a slash, a key or an end of the chain that cannot be after those before.
-    #[error("{what} contradicts what came before")]
-    Fault {
-        /// Which event.
-        what: &'static str,
-    },
-    /// More than 256 bits.
-    #[error("the credit of {account} overflows")]
-    Credit {
-        /// Whose.
-        account: Address,
-    },
 }

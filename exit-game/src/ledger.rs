@@ -252,6 +252,27 @@ impl Ledger {
         covered.iter().for_each(|deposit| self.uncover(deposit));
     }
 
+    /// Returns the coins that a block with these leaves and deposits would make, cover or spend, each as the block leaves it.
+    #[must_use]
+    pub fn touched_coins(&self, block: BlockNumber, leaves: &[Leaf], covered: &[Deposit]) -> BTreeMap<OutputId, Coin> {
+        let deposited = covered.iter().filter_map(|deposit| {
+            let position = Position::of_deposit(deposit.nonce)?;
+            Some((deposit.output_id(), Coin { position, output: deposit.output, spender: None }))
+        });
+        let mut coins: BTreeMap<_, _> = deposited.collect();
+        for (index, leaf) in leaves.iter().enumerate() {
+            let Some(recovered) = leaf.transaction() else { continue };
+            let place = Place { block, index: TxIndex::new(index as u32).expect("a block has at most 2^20 leaves") };
+            for input in recovered.body().inputs() {
+                let Some(&coin) = coins.get(input).or_else(|| self.coins.get(input)) else { continue };
+                coins.insert(*input, Coin { spender: Some(place), ..coin });
+            }
+            let made = made(place, recovered);
+            coins.extend(made.map(|(position, id, output)| (id, Coin { position, output, spender: None })));
+        }
+        coins
+    }
+
     fn apply_leaf(
         &mut self,
         place: Place,

@@ -235,7 +235,9 @@ impl MembershipProof {
         !value.is_zero() && self.root(position.bits(), value) == root
     }
 
-    fn root(&self, key: u64, value: B256) -> B256 {
+    /// Returns the root of the tree that holds `value`, which is not zero, under a key: 64 bits that need not be a position.
+    #[must_use]
+    pub fn root(&self, key: u64, value: B256) -> B256 {
         let (mut node, mut from) = (value, 0);
         for (bit, &sibling) in (0..64u16).filter(|bit| self.bitmap >> bit & 1 == 1).zip(&self.siblings) {
             let height = HEIGHT_BASE + bit;

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256};
 use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::fault::Rule;
 use plasmid_exit_game::output::ETHER;
-use plasmid_harness::breaches::{BREACHES, Before, Breach, Scene};
+use plasmid_harness::breaches::{BREACHES, Before, Breach, LIES, Lie, Scene};
 use plasmid_harness::cheat::{CheatingOperator, Serving, made};
 use plasmid_harness::people::{Coin, Person};
 use plasmid_harness::world::{PERIODS, World, deposit_of, eventually};
@@ -20,25 +20,28 @@ const AT_A_TIME: usize = 6;
 #[tokio::test(flavor = "multi_thread")]
 async fn every_breach_is_convicted_under_its_rule() {
     let wanted = std::env::var("PLASMID_BREACH").unwrap_or_default();
-    let breaches = BREACHES.iter().filter(|breach| breach.name.contains(&wanted));
     let turns = Arc::new(Semaphore::new(AT_A_TIME));
+    let breaches = BREACHES.iter().map(|breach| (breach.name, breach.rule, Trial::Breach(breach)));
+    let lies = LIES.iter().map(|lie| (lie.name, lie.rule, Trial::Lie(lie)));
     let trials: Vec<_> = breaches
-        .map(|breach| {
+        .chain(lies)
+        .filter(|(name, ..)| name.contains(&wanted))
+        .map(|(name, rule, trial)| {
             let turns = turns.clone();
-            let trial = tokio::spawn(async move {
+            let told = tokio::spawn(async move {
                 let _turn = turns.acquire_owned().await.expect("it is never closed");
-                convict(breach).await;
+                trial.convict(name, rule).await;
             });
-            (breach, trial)
+            (name, rule, told)
         })
         .collect();
     let mut rules = BTreeMap::<Rule, (Vec<_>, usize)>::new();
-    for (breach, trial) in trials {
-        let (convicted, tried) = rules.entry(breach.rule).or_default();
+    for (name, rule, trial) in trials {
+        let (convicted, tried) = rules.entry(rule).or_default();
         *tried += 1;
         match trial.await {
-            Ok(()) => convicted.push(breach.name),
-            Err(error) => println!("fault-matrix: {}: {error}", breach.name),
+            Ok(()) => convicted.push(name),
+            Err(error) => println!("fault-matrix: {name}: {error}"),
         }
     }
     for (rule, (convicted, tried)) in &rules {
@@ -50,33 +53,67 @@ async fn every_breach_is_convicted_under_its_rule() {
     assert_eq!(convicted, tried);
 }
 
-/// One breach in a world of its own.
-async fn convict(breach: &Breach) {
-    let (world, mut cheat) = World::cheated().await;
-    let scene = scene(&world, &mut cheat, breach.before).await;
-    let bond = world.operator_bond().await;
-    let bad = cheat.commit_raw(&(breach.build)(&scene), B256::ZERO, Serving::Served).await;
-    assert_eq!(bad, scene.next.block);
+/// A block that is to be convicted, in a world of its own.
+#[derive(Debug, Clone, Copy)]
+enum Trial {
+    Breach(&'static Breach),
+    Lie(&'static Lie),
+}
 
-    let what = format!("{}: the watcher has its reward", breach.name);
-    let history = eventually(&what, || async {
-        let history = world.history().await;
-        let is_rewarded = |event: &RootEvent| matches!(event, RootEvent::FaultRewarded { .. });
-        history.iter().any(is_rewarded).then_some(history)
-    })
-    .await;
-    let proven: Vec<_> = history
-        .iter()
-        .filter_map(|event| match *event {
-            RootEvent::FaultProven { number, rule, accuser, .. } => Some((number, rule, accuser)),
-            _ => None,
+impl Trial {
+    async fn convict(self, name: &str, rule: Rule) {
+        let (world, mut cheat) = World::cheated().await;
+        let bond = world.operator_bond().await;
+        let bad = match self {
+            Self::Breach(breach) => {
+                let scene = scene(&world, &mut cheat, breach.before).await;
+                cheat.commit_raw(&(breach.build)(&scene), B256::ZERO, Serving::Served).await
+            }
+            Self::Lie(lie) => {
+                let scene = scene(&world, &mut cheat, Before::Nothing).await;
+                let payment = scene.pass_on(scene.coins[0]);
+                let new = made(scene.next, &payment.placed())[0];
+                if lie.covers {
+                    cheat.cover(&[deposit_of(&scene.uncovered)]);
+                }
+                let bad = cheat.commit_lying(&[payment], |tree| (lie.tell)(&scene, tree, new)).await;
+                until_answered_or_proven(&world, rule).await;
+                bad
+            }
+        };
+
+        let history = eventually(&format!("{name}: the watcher has its reward"), || async {
+            let history = world.history().await;
+            let is_rewarded = |event: &RootEvent| matches!(event, RootEvent::FaultRewarded { .. });
+            history.iter().any(is_rewarded).then_some(history)
         })
-        .collect();
-    assert_eq!(proven, [(bad, breach.rule, world.people.watcher.address())], "{}", breach.name);
-    let chain = world.root.child_chain().await.expect("the root chain answers");
-    assert_eq!(chain.halted_from, Some(bad), "{}", breach.name);
-    let slash = U256::from(world.deployment.bonds.fault_slash_wei);
-    assert_eq!(bond - world.operator_bond().await, slash, "{}", breach.name);
+        .await;
+        let proven: Vec<_> = history
+            .iter()
+            .filter_map(|event| match *event {
+                RootEvent::FaultProven { number, rule, accuser, .. } => Some((number, rule, accuser)),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(proven, [(bad, rule, world.people.watcher.address())], "{name}");
+        let chain = world.root.child_chain().await.expect("the root chain answers");
+        assert_eq!(chain.halted_from, Some(bad), "{name}");
+        let slash = U256::from(world.deployment.bonds.fault_slash_wei);
+        assert_eq!(bond - world.operator_bond().await, slash, "{name}");
+    }
+}
+
+/// Gives servers the time to show what the tree holds, and after a claim everybody the time to answer it.
+async fn until_answered_or_proven(world: &World, rule: Rule) {
+    world.move_time(PERIODS.grace() + 1).await;
+    if rule == Rule::R9 {
+        eventually("the coin is claimed missing", || async {
+            let is_claim = |event: &RootEvent| matches!(event, RootEvent::MissingClaimed { .. });
+            world.history().await.iter().any(is_claim).then_some(())
+        })
+        .await;
+        world.move_time(PERIODS.minimum_exit_period / 2).await;
+    }
 }
 
 /// Makes the chain that is about to be broken.

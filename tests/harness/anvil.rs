@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use alloy_primitives::{Address, U256};
 use plasmid_root_chain::rpc::Rpc;
 use serde_json::{Value, json};
 
@@ -163,6 +164,15 @@ pub async fn replace(rpc: &Rpc, times: &[u64]) {
     for &time in times {
         mine_at(rpc, time).await;
     }
+}
+
+/// Gives an account that much ether, in wei, from nowhere.
+///
+/// # Panics
+///
+/// If anvil refuses.
+pub async fn endow(rpc: &Rpc, account: Address, wei: u128) {
+    let _: Value = rpc.read("anvil_setBalance", json!([account, U256::from(wei)])).await.expect("anvil sets a balance");
 }
 
 /// Returns how many transactions wait to be in a root block.

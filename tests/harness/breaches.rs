@@ -1,4 +1,5 @@
-//! The ways to break a block, by name: what the cheating operator puts into it, and the rule that it breaks. §3.
+//! The ways to break a block, by name: what the cheating operator puts into it, or says of the unspent set, and the rule that
+//! it breaks. §3.
 
 use alloy_primitives::{Address, B256};
 use plasmid_exit_game::fault::Rule;
@@ -6,6 +7,7 @@ use plasmid_exit_game::output::{Deposit, ETHER, Output, OutputId};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::signature::{Domain, Signature};
 use plasmid_exit_game::transaction::{INPUTS_MAX, OUTPUTS_MAX, VERSION};
+use plasmid_exit_game::utxo_tree::{self, UtxoTree};
 
 use crate::people::{Coin, Person, Signed};
 
@@ -73,7 +75,8 @@ impl Scene {
     }
 
     /// Mallory's spend of one coin into another of hers.
-    fn pass_on(&self, coin: Coin) -> Signed {
+    #[must_use]
+    pub fn pass_on(&self, coin: Coin) -> Signed {
         self.spend(&[coin], vec![self.mallory.gets(ETHER, coin.output.amount)])
     }
 
@@ -240,6 +243,76 @@ pub const BREACHES: &[Breach] = &[
     breach("another's coin, and value made of it", Rule::R4, |scene| vec![leaf(&mint(scene, scene.alices))]),
     breach("double spend across blocks, and value made", Rule::R6, |scene| vec![leaf(&mint(scene, scene.spent))]),
 ];
+
+/// A lie about the unspent set, in a block whose transactions are good.
+#[derive(Debug, Clone, Copy)]
+pub struct Lie {
+    /// What stories call it.
+    pub name: &'static str,
+    /// The rule by which it is convicted.
+    pub rule: Rule,
+    /// Makes of the true tree after the block the root that is committed, and the tree that is shown to whoever asks.
+    ///
+    /// The block passes [`Scene::coins`]' first on, to the coin that is handed in.
+    pub tell: fn(&Scene, &UtxoTree, Coin) -> (B256, UtxoTree),
+    /// Whether the block covers [`Scene::uncovered`].
+    pub covers: bool,
+}
+
+/// Every lie about the unspent set.
+pub const LIES: &[Lie] = &[
+    lie("a coin kept after it was spent", Rule::R8, |scene, tree, _| hidden(tree.updated([kept(scene.coins[0])]))),
+    lie("a deposit kept after it was spent", Rule::R8, |scene, tree, _| hidden(tree.updated([kept(scene.spent)]))),
+    lie("a deposit that is not covered", Rule::R8, |scene, tree, _| hidden(tree.updated([kept(scene.uncovered)]))),
+    lie("a coin kept and another left out, shown", Rule::R8, |scene, tree, new| {
+        shown(tree.updated([kept(scene.coins[0]), (new.position, None)]))
+    }),
+    lie("a value changed, shown", Rule::R8, |scene, tree, _| {
+        shown(tree.updated([(scene.coins[1].position, Some(B256::repeat_byte(7)))]))
+    }),
+    lie("a deposit's value changed, shown", Rule::R8, |scene, tree, _| {
+        shown(tree.updated([(scene.alices.position, Some(B256::repeat_byte(7)))]))
+    }),
+    lie("a new coin left out", Rule::R9, |_, tree, new| hidden(tree.updated([(new.position, None)]))),
+    lie("an old coin left out", Rule::R9, |scene, tree, _| hidden(tree.updated([(scene.coins[1].position, None)]))),
+    lie("a covered deposit left out", Rule::R9, |scene, tree, _| {
+        hidden(tree.updated([(scene.uncovered.position, None)]))
+    })
+    .covering(),
+    lie("two coins left out, the others shown", Rule::R9, |scene, tree, new| {
+        shown(tree.updated([(scene.alices.position, None), (new.position, None)]))
+    }),
+    lie("a value changed, nothing shown", Rule::R9, |scene, tree, _| {
+        hidden(tree.updated([(scene.coins[1].position, Some(B256::repeat_byte(7)))]))
+    }),
+    lie("a key never made, nothing shown", Rule::R9, |scene, tree, _| {
+        hidden(tree.updated([(at(scene.next, 15), Some(B256::repeat_byte(7)))]))
+    }),
+    lie("garbage for a root", Rule::R9, |_, _, _| (B256::repeat_byte(7), UtxoTree::default())),
+];
+
+const fn lie(name: &'static str, rule: Rule, tell: fn(&Scene, &UtxoTree, Coin) -> (B256, UtxoTree)) -> Lie {
+    Lie { name, rule, tell, covers: false }
+}
+
+impl Lie {
+    const fn covering(self) -> Self {
+        Self { covers: true, ..self }
+    }
+}
+
+/// A tree of which nothing is shown.
+fn hidden(tree: UtxoTree) -> (B256, UtxoTree) {
+    (tree.root(), UtxoTree::default())
+}
+
+fn shown(tree: UtxoTree) -> (B256, UtxoTree) {
+    (tree.root(), tree)
+}
+
+fn kept(coin: Coin) -> (Position, Option<B256>) {
+    (coin.position, Some(utxo_tree::value(coin.id, &coin.output)))
+}
 
 const EMPTY: LeafBytes = (Vec::new(), Vec::new());
 

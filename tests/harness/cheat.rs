@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex};
 use alloy_primitives::{B256, keccak256};
 use plasmid_exit_game::block::{BodyItem, Header};
 use plasmid_exit_game::facts::RootEvent;
-use plasmid_exit_game::output::Deposit;
+use plasmid_exit_game::output::{Deposit, OutputId};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::transaction::PlacedTransaction;
 use plasmid_exit_game::tx_tree;
 use plasmid_exit_game::utxo_tree::{self, UtxoTree};
+use plasmid_node::problem::{Code, Problem};
+use plasmid_node::wire::{Answer, BlockChoice, Unspent, UnspentQuery};
 use plasmid_root_chain::calls::{InclusionProof, InputProof, Submission};
 use plasmid_root_chain::client::RootChain;
 use plasmid_root_chain::events::decode_event;
@@ -20,7 +22,7 @@ use warp::Filter;
 
 use crate::breaches::LeafBytes;
 use crate::people::{Coin, Signed};
-use crate::world::eventually;
+use crate::world::{coin_of, eventually};
 
 /// What the cheating operator does with a block's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +48,37 @@ pub struct CheatingOperator {
     headers: BTreeMap<BlockNumber, Header>,
     /// Every block's leaves, each with the hash of its witness.
     leaves: BTreeMap<BlockNumber, Vec<(B256, B256)>>,
+    shown: Arc<Mutex<Shown>>,
     address: SocketAddr,
+}
+
+/// What the operator shows of its unspent trees.
+#[derive(Debug, Default)]
+struct Shown {
+    trees: BTreeMap<BlockNumber, (Header, UtxoTree)>,
+    positions: BTreeMap<OutputId, Position>,
+}
+
+impl Shown {
+    /// Answers POST `/v1/unspent`: whatever the tree shown of the block proves.
+    fn answers(&self, query: &UnspentQuery) -> Vec<Answer<Unspent>> {
+        let not_shown = || Answer::Problem(Problem::new(Code::NotFound, "this is not shown"));
+        query.ids.iter().map(|id| self.answer(query.block, id).map_or_else(not_shown, Answer::Done)).collect()
+    }
+
+    fn answer(&self, block: BlockChoice, id: &OutputId) -> Option<Unspent> {
+        let (header, tree) = match block {
+            BlockChoice::Number(number) => self.trees.get(&number)?,
+            BlockChoice::Latest(_) => self.trees.values().next_back()?,
+        };
+        let &position = self.positions.get(id)?;
+        let (value, proof) = (tree.get(position)?, tree.prove(position)?);
+        Some(Unspent { block: header.number, header: (*header).into(), position, value, proof })
+    }
+
+    fn know(&mut self, coins: impl IntoIterator<Item = Coin>) {
+        self.positions.extend(coins.into_iter().map(|coin| (coin.id, coin.position)));
+    }
 }
 
 impl CheatingOperator {
@@ -66,9 +98,15 @@ impl CheatingOperator {
                 None => warp::http::Response::builder().status(404).body(Vec::new()),
             }
         });
+        let shown: Arc<Mutex<Shown>> = Arc::default();
+        let trees = shown.clone();
+        let unspent = warp::path!("v1" / "unspent").and(warp::post()).and(warp::body::json()).map(move |query| {
+            let answers = trees.lock().expect("no holder panics").answers(&query);
+            warp::http::Response::new(serde_json::to_vec(&answers).expect("answers have a JSON form"))
+        });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        tokio::spawn(warp::serve(route).incoming(listener).run());
+        tokio::spawn(warp::serve(route.or(unspent)).incoming(listener).run());
         Self {
             root,
             sender,
@@ -80,6 +118,7 @@ impl CheatingOperator {
             hidden: BTreeMap::new(),
             headers: BTreeMap::new(),
             leaves: BTreeMap::new(),
+            shown,
             address,
         }
     }
@@ -98,6 +137,7 @@ impl CheatingOperator {
         });
         self.tree = self.tree.updated(new);
         self.deposits.extend_from_slice(deposits);
+        self.shown.lock().expect("no holder panics").know(deposits.iter().map(coin_of));
     }
 
     /// Returns the place that transaction `index` of the next block will have.
@@ -109,15 +149,35 @@ impl CheatingOperator {
 
     /// Commits a block of these transactions, with the unspent tree that they claim, and returns its number.
     pub async fn commit(&mut self, transactions: &[Signed], serving: Serving) -> BlockNumber {
+        let leaves = self.apply(transactions);
+        self.commit_raw(&leaves, self.tree.root(), serving).await
+    }
+
+    /// Commits and serves a block of these transactions under a false unspent root, and returns its number: `lie` makes of
+    /// the true tree that root, and the tree that is shown to whoever asks for unspent coins.
+    pub async fn commit_lying(
+        &mut self,
+        transactions: &[Signed],
+        lie: impl FnOnce(&UtxoTree) -> (B256, UtxoTree),
+    ) -> BlockNumber {
+        let leaves = self.apply(transactions);
+        let (root, tree) = lie(&self.tree);
+        let number = self.commit_raw(&leaves, root, Serving::Served).await;
+        self.shown.lock().expect("no holder panics").trees.insert(number, (self.headers[&number], tree));
+        number
+    }
+
+    /// Has the true tree follow the next block's transactions, and returns their leaves.
+    fn apply(&mut self, transactions: &[Signed]) -> Vec<LeafBytes> {
         let placed: Vec<PlacedTransaction> = transactions.iter().map(Signed::placed).collect();
-        let preimages: Vec<_> = placed.iter().map(|tx| (tx.body.encode(), tx.witness.encode())).collect();
         for (index, transaction) in placed.iter().enumerate() {
             let spent = transaction.witness.placement.iter().map(|&position| (position, None));
             let made = made(self.next_place(index as u32), transaction);
-            let made = made.iter().map(|coin| (coin.position, Some(utxo_tree::value(coin.id, &coin.output))));
-            self.tree = self.tree.updated(spent.chain(made));
+            let values = made.iter().map(|coin| (coin.position, Some(utxo_tree::value(coin.id, &coin.output))));
+            self.tree = self.tree.updated(spent.chain(values));
+            self.shown.lock().expect("no holder panics").know(made);
         }
-        self.commit_raw(&preimages, self.tree.root(), serving).await
+        placed.iter().map(|tx| (tx.body.encode(), tx.witness.encode())).collect()
     }
 
     /// Commits a block of any leaves under any unspent root, and returns its number.
@@ -222,7 +282,7 @@ fn item((body, witness): &LeafBytes) -> BodyItem<'_> {
 pub fn made(place: Place, transaction: &PlacedTransaction) -> Vec<Coin> {
     let hash = transaction.body.hash();
     let coin = |(index, &output): (usize, _)| Coin {
-        id: plasmid_exit_game::output::OutputId::of_output(hash, index as u8),
+        id: OutputId::of_output(hash, index as u8),
         position: place.output(index as u8).expect("at most 16 outputs"),
         output,
     };

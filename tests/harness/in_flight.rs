@@ -231,6 +231,10 @@ impl Books {
                     assets.insert(record.output_id, record.output.asset);
                 }
                 RootEvent::ExitPaid { output_id, payee, paid, .. } => books.pay(&assets, *output_id, *payee, *paid),
+                RootEvent::CoinWithdrawn { output_id, payee, asset, paid, .. } => {
+                    assets.insert(*output_id, *asset);
+                    books.pay(&assets, *output_id, *payee, *paid);
+                }
                 RootEvent::Credited { asset, amount, .. } => *books.credits.entry(*asset).or_default() += *amount,
                 RootEvent::Claimed { asset, amount, .. } => *books.credits.entry(*asset).or_default() -= *amount,
                 RootEvent::BondFunded { fault_part, receipt_part, .. } => {

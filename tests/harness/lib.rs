@@ -7,6 +7,7 @@
 //! | [`people`] | who owns, pays and steals |
 //! | [`load`] | clients that pay whatever happens, and remember every answer |
 //! | [`in_flight`] | in-flight exits as people make them, and the books that must balance |
+//! | [`ending`] | the end of a chain, and how coins are withdrawn after it |
 //! | [`breaches`] | every way to break a block, by name |
 //! | [`cheat`] | the cheating operator: commits any block, withholds any body |
 //! | [`proxy`] | a bad network before the root chain |
@@ -17,6 +18,7 @@
 pub mod anvil;
 pub mod breaches;
 pub mod cheat;
+pub mod ending;
 pub mod in_flight;
 pub mod load;
 pub mod people;

@@ -1,6 +1,6 @@
 //! Named people with a key each, funded on the root chain.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, keccak256};
 use plasmid_exit_game::output::{Output, OutputId};
 use plasmid_exit_game::position::Position;
 use plasmid_exit_game::signature::{Domain, Signature};
@@ -75,6 +75,18 @@ impl Person {
     fn new(name: &'static str, index: usize) -> Self {
         let key = FUNDED_KEYS[index];
         Self { name, key, account: Account::from_hex(key).expect("a key of anvil's") }
+    }
+
+    /// Returns number `index` of a crowd of people nobody knows by name, with no ether on the root chain.
+    ///
+    /// # Panics
+    ///
+    /// If its key is none, which no story sees.
+    #[must_use]
+    pub fn of_crowd(index: u32) -> Self {
+        // Lives as long as the test, as everybody's key does.
+        let key = format!("{}", keccak256(format!("number {index} of the crowd"))).leak();
+        Self { name: "somebody", key, account: Account::from_hex(key).expect("hardly any word is no key") }
     }
 
     /// Returns the address.

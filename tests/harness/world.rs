@@ -336,9 +336,14 @@ impl World {
     /// [`SendError`], with the contract's reason if it reverts.
     pub async fn try_send(&self, person: &Person, call: &Call) -> Result<Landed, SendError> {
         let landed = self.sender(person).await.send(call).await?;
-        let sent = Sent { person: person.clone(), call: call.clone(), landed: landed.clone() };
-        self.sent.lock().expect("no holder panics").push(sent);
+        self.remember(person, call, landed.clone());
         Ok(landed)
+    }
+
+    /// Remembers what somebody sent.
+    pub(crate) fn remember(&self, person: &Person, call: &Call, landed: Landed) {
+        let sent = Sent { person: person.clone(), call: call.clone(), landed };
+        self.sent.lock().expect("no holder panics").push(sent);
     }
 
     /// Takes what landed after root block `number` from what people sent, and returns it in order.
@@ -713,7 +718,7 @@ fn free_address() -> String {
 }
 
 /// The service's binary, built beside this test.
-fn binary(program: &str) -> PathBuf {
+pub(crate) fn binary(program: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test has a path");
     test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join(program)
 }

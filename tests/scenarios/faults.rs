@@ -10,11 +10,9 @@ use plasmid_exit_game::fault::{FaultProof, Rule, ShownLeaf};
 use plasmid_exit_game::output::ETHER;
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_harness::cheat::{Serving, made};
-use plasmid_harness::people::{People, Person, Signed};
-use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether, eventually};
+use plasmid_harness::people::{People, Signed};
+use plasmid_harness::world::{ETHER_UNIT, PERIODS, World, deposit_of, ether};
 use plasmid_root_chain::calls::InputProof;
-use plasmid_root_chain::node::Call;
-use plasmid_root_chain::sender::SendError;
 
 /// What the contract tells of faults: announcements; block, rule and accuser of each conviction; who was rewarded.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,22 +33,6 @@ async fn told(world: &World) -> Told {
         }
     }
     told
-}
-
-/// Waits until the chain is halted from a block on.
-async fn until_halted(world: &World, from: BlockNumber) {
-    eventually("the chain is halted", async || {
-        (world.root.child_chain().await.ok()?.halted_from == Some(from)).then_some(())
-    })
-    .await;
-}
-
-/// Returns why the contract refuses a call.
-async fn refusal(world: &World, person: &Person, call: &Call) -> String {
-    match world.try_send(person, call).await {
-        Err(SendError::Refused(revert)) => revert.name,
-        other => panic!("{}'s call is not refused: {other:?}", person.name),
-    }
 }
 
 #[tokio::test]
@@ -81,7 +63,7 @@ async fn after_the_halt_what_was_made_before_is_paid_and_nothing_that_a_void_blo
     let void = world.start_exit_by(&mallory, &passed_on, 0, &cheat.inclusion(after, 0)).await;
 
     world.start_watcher(&cheat.url());
-    until_halted(&world, bad).await;
+    world.until_halted(bad).await;
     let whole =
         Told { announced: 1, proven: vec![(bad, Rule::R5, watcher.address())], rewarded: vec![watcher.address()] };
     assert_eq!(told(&world).await, whole);
@@ -90,12 +72,12 @@ async fn after_the_halt_what_was_made_before_is_paid_and_nothing_that_a_void_blo
         let inclusion = cheat.inclusion(number, index);
         world.root.start_standard_exit(&creation.body.encode(), 0, &inclusion, 0, bonds.exit_bond_wei)
     };
-    assert_eq!(refusal(&world, &alice, &world.root.deposit(alice.address(), ETHER_UNIT)).await, "ChainStopped");
-    assert_eq!(refusal(&world, &mallory, &start(&minting, bad, 0)).await, "VoidBlock");
-    assert_eq!(refusal(&world, &bob, &start(&payment, bad, 1)).await, "VoidBlock");
+    assert_eq!(world.refusal(&alice, &world.root.deposit(alice.address(), ETHER_UNIT)).await, "ChainStopped");
+    assert_eq!(world.refusal(&mallory, &start(&minting, bad, 0)).await, "VoidBlock");
+    assert_eq!(world.refusal(&bob, &start(&payment, bad, 1)).await, "VoidBlock");
     let by_minted = [cheat.made_by(&minting, bad, 0, 0)];
     let in_flight = world.root.start_in_flight_exit(&passed_on.shown(), &by_minted, bonds.in_flight_bond_wei);
-    assert_eq!(refusal(&world, &mallory, &in_flight).await, "VoidBlock");
+    assert_eq!(world.refusal(&mallory, &in_flight).await, "VoidBlock");
 
     let exit = world.start_exit_by(&alice, &honest, 0, &cheat.inclusion(good, 0)).await;
     let started = world.start_in_flight(&bob, &payment, &[InputProof::Deposit(deposit_of(&carols))]).await;
@@ -147,10 +129,10 @@ async fn a_watcher_convicts_the_first_invalid_block_though_a_later_one_was_convi
         },
     };
     world.send(&carol, &world.root.prove_fault(&FaultProof::NotCanonical { leaf: shown })).await;
-    until_halted(&world, second).await;
+    world.until_halted(second).await;
 
     world.start_watcher(&cheat.url());
-    until_halted(&world, first).await;
+    world.until_halted(first).await;
     let proven = vec![(second, Rule::R1, carol.address()), (first, Rule::R5, watcher.address())];
     let all = Told { announced: 1, proven, rewarded: Vec::new() };
     assert_eq!(told(&world).await, all, "the first conviction has taken all that there was");
@@ -174,7 +156,7 @@ async fn a_watcher_killed_after_its_announcement_proves_by_the_same_one() {
     }
     assert_eq!(told(&world).await.proven, []);
     world.start_watcher(&cheat.url());
-    until_halted(&world, bad).await;
+    world.until_halted(bad).await;
     let accuser = watcher.address();
     let proven = vec![(bad, Rule::R5, accuser)];
     assert_eq!(told(&world).await, Told { announced: 1, proven, rewarded: vec![accuser] });

@@ -11,3 +11,5 @@ mod in_flight_order;
 mod in_flight_unanswered;
 mod payments;
 mod round_trip;
+mod settlement;
+mod unspent;

@@ -47,6 +47,9 @@ pub(crate) enum Action {
         txs: Vec<Option<Label>>,
         uncovered: u64,
         flaw: Flaw,
+        /// How the unspent tree is not what the leaves make it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lie: Option<u32>,
         /// What is wrong with leaves: of which, and how.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         crooks: Vec<(u8, u32)>,
@@ -158,6 +161,46 @@ pub(crate) enum Action {
     CloseChain {
         by: u8,
     },
+    /// Says that the unspent tree of a block lacks a coin, shown at one of its places.
+    ClaimMissing {
+        by: u8,
+        block: u64,
+        coin: CoinRef,
+        place: u8,
+        wei: i64,
+    },
+    /// Answers a claim by what its block's tree holds.
+    AnswerMissing {
+        by: u8,
+        claim: Label,
+    },
+    AnswerMissingSpent {
+        by: u8,
+        claim: Label,
+        coin: CoinRef,
+        spend: Label,
+        place: u8,
+    },
+    ConvictMissing {
+        by: u8,
+        claim: Label,
+    },
+    ReclaimMissing {
+        by: u8,
+        claim: Label,
+    },
+    /// Withdraws a coin by the tree of a block, which ought to be the last good one; 0 is no block.
+    WithdrawSettled {
+        by: u8,
+        block: u64,
+        coin: CoinRef,
+        place: u8,
+    },
+    WithdrawDeposit {
+        by: u8,
+        block: u64,
+        deposit: Label,
+    },
     /// An account receives ether in another way from now on.
     Behave {
         who: u8,
@@ -183,11 +226,11 @@ pub(crate) enum Evidence {
     Receipt(ReceiptRef),
 }
 
-/// A leaf that is said to break a rule; what else the proof takes is looked up when it is made.
+/// A leaf, or a key of an unspent tree, that is said to break a rule; what else the proof takes is looked up when it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Accusation {
     pub(crate) kind: Kind,
-    /// Number of the block and index of the leaf, modulo how many there are.
+    /// Number of the block and index of the leaf or the key, modulo how many there are.
     pub(crate) place: (u64, u32),
     pub(crate) input: u8,
     /// The other spend's place.
@@ -209,10 +252,13 @@ pub(crate) enum Kind {
     Settled,
     Exiting,
     ExitingInFlight,
+    HeldSpent,
+    HeldNotMade,
+    HeldNotDeposited,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::NotCanonical,
         Self::NotBefore,
         Self::NotMade,
@@ -223,6 +269,9 @@ impl Kind {
         Self::Settled,
         Self::Exiting,
         Self::ExitingInFlight,
+        Self::HeldSpent,
+        Self::HeldNotMade,
+        Self::HeldNotDeposited,
     ];
 }
 
@@ -277,7 +326,14 @@ impl Action {
             | Self::WithdrawBond { .. }
             | Self::ProposeOperator { .. }
             | Self::AcceptOperator { .. }
-            | Self::CloseChain { .. } => true,
+            | Self::CloseChain { .. }
+            | Self::ClaimMissing { .. }
+            | Self::AnswerMissing { .. }
+            | Self::AnswerMissingSpent { .. }
+            | Self::ConvictMissing { .. }
+            | Self::ReclaimMissing { .. }
+            | Self::WithdrawSettled { .. }
+            | Self::WithdrawDeposit { .. } => true,
             Self::Sign { .. }
             | Self::Blocks { .. }
             | Self::Behave { .. }

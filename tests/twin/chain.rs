@@ -1,17 +1,20 @@
 //! The child chain that evidence is shown from: real bodies, signatures and trees. Nobody checks its blocks.
 
+mod tree;
+
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::{InclusionProof, InputProof};
-use plasmid_exit_game::fault::Creation;
+use plasmid_exit_game::fault::{Creation, ShownCoin};
 use plasmid_exit_game::output::{Deposit, Output, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN, Signature};
 use plasmid_exit_game::transaction::{Transaction, Witness};
 use plasmid_exit_game::tx_tree;
 
+pub(crate) use self::tree::Unspent;
 use crate::action::{CoinRef, Label};
 use crate::evm::key_of;
 
@@ -43,6 +46,7 @@ pub(crate) struct Block {
     pub(crate) header: Header,
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) paths: Vec<Vec<B256>>,
+    pub(crate) unspent: Unspent,
 }
 
 /// A leaf with its preimage.
@@ -126,9 +130,9 @@ impl Chain {
     }
 
     /// Notes where a committed block includes transactions.
-    pub(crate) fn include(&mut self, header: Header, leaves: Vec<Leaf>) {
+    pub(crate) fn include(&mut self, header: Header, leaves: Vec<Leaf>, unspent: Unspent) {
         let hashes: Vec<B256> = leaves.iter().map(|leaf| leaf.leaf).collect();
-        let block = Block { header, leaves, paths: tx_tree::all_paths(&hashes) };
+        let block = Block { header, leaves, paths: tx_tree::all_paths(&hashes), unspent };
         for (index, leaf) in (0..).zip(&block.leaves) {
             let signed = leaf.label.and_then(|label| self.transactions.get_mut(&label));
             signed.into_iter().for_each(|signed| signed.places.extend(block.inclusion(index)));
@@ -193,6 +197,14 @@ impl Chain {
         }
         let signed = self.transactions.get(&coin.made_by)?;
         Some(InputProof { position, creation: signed.bytes.clone(), inclusion: signed.place(place) })
+    }
+
+    /// Returns what shows a coin by its making at one of its places.
+    pub(crate) fn shown_coin(&self, coin: CoinRef, place: u8) -> Option<ShownCoin> {
+        let creation = self.creation(self.coin(coin)?.0)?;
+        let signed = self.transactions.get(&coin.made_by);
+        let inclusion = signed.map_or(InclusionProof::NONE, |signed| signed.place(place));
+        Some(ShownCoin { creation, inclusion })
     }
 
     /// Returns who owns the inputs of a transaction.

@@ -7,7 +7,9 @@ use plasmid_exit_game::exit::contract::Contract;
 use plasmid_exit_game::exit::in_flight::{Decision, InputData};
 use plasmid_exit_game::facts::{InFlightStep, RootEvent};
 use plasmid_exit_game::fault::Rule;
+use plasmid_exit_game::position::BlockNumber;
 
+use crate::chain::Chain;
 use crate::evm::PERIODS;
 use crate::words::FIELDS;
 
@@ -22,8 +24,8 @@ pub(crate) struct Coverage {
     situations: BTreeMap<&'static str, u64>,
 }
 
-/// Where in-flight exits are won or lost.
-const SITUATIONS: [&str; 12] = [
+/// Where exits and claims are won or lost.
+const SITUATIONS: [&str; 25] = [
     "improved to an earlier key under live pieces",
     "piggybacked in the last second",
     "competitor in the last second",
@@ -36,6 +38,19 @@ const SITUATIONS: [&str; 12] = [
     "closed unanswered",
     "closed non-canonical with a challenger",
     "closed void with a challenger",
+    "claimed in the last second",
+    "answered in the last second",
+    "convicted by a claim at its first second",
+    "convicted by a claim in the last second",
+    "convicted once the chain was closed",
+    "returned as the block is void",
+    "returned at its first second",
+    "withdrawn at the first second",
+    "withdrawn by its payee",
+    "withdrawn with an own exit pending",
+    "withdrawn from a closed chain",
+    "withdrawn from a closed chain since convicted",
+    "withdrawn without any good block",
 ];
 
 impl Coverage {
@@ -57,8 +72,9 @@ impl Coverage {
     }
 
     /// Counts which situations the events of a call tell of, `before` being the model before it.
-    pub(crate) fn situations(&mut self, before: &Contract, events: &[RootEvent], now: u64) {
+    pub(crate) fn situations(&mut self, before: &Contract, chain: &Chain, events: &[RootEvent], now: u64) {
         for event in events {
+            self.situations_of_trees(before, chain, event, now);
             let RootEvent::InFlight { tx_hash, step } = event else { continue };
             let exit = before.in_flight_exit(*tx_hash);
             let end = exit.map_or(0, |exit| PERIODS.end_of_first_half(exit.start));
@@ -96,6 +112,60 @@ impl Coverage {
             };
             situation.into_iter().for_each(|situation| self.situation(situation));
         }
+    }
+
+    fn situations_of_trees(&mut self, before: &Contract, chain: &Chain, event: &RootEvent, now: u64) {
+        let head = before.head();
+        let open = |number, position| before.missing_claim(number, position).and_then(|claim| claim.open);
+        let timestamp = |number: BlockNumber| chain.block(number.get()).map_or(0, |block| block.header.timestamp);
+        let reached = match *event {
+            RootEvent::MissingClaimed { number, .. } => {
+                let is_last = now + 1 == PERIODS.end_of_claims(timestamp(number));
+                vec![is_last.then_some("claimed in the last second")]
+            }
+            RootEvent::MissingAnswered { number, position, .. } => {
+                let end = open(number, position).map(|open| PERIODS.end_of_answers(open.claimed_at));
+                vec![(end == Some(now + 1)).then_some("answered in the last second")]
+            }
+            RootEvent::MissingConvicted { number, position, .. } => {
+                let first = open(number, position).map(|open| PERIODS.end_of_answers(open.claimed_at));
+                let is_last = now + 1 == PERIODS.end_of_convictions(timestamp(number));
+                vec![
+                    (first == Some(now)).then_some("convicted by a claim at its first second"),
+                    is_last.then_some("convicted by a claim in the last second"),
+                ]
+            }
+            RootEvent::MissingReturned { number, .. } => {
+                let is_void = head.halt.is_some_and(|halt| halt.from <= number);
+                let is_first = !is_void && now == PERIODS.end_of_convictions(timestamp(number));
+                vec![
+                    is_void.then_some("returned as the block is void"),
+                    is_first.then_some("returned at its first second"),
+                ]
+            }
+            RootEvent::FaultProven { .. } => {
+                vec![head.closed_at.map(|_| "convicted once the chain was closed")]
+            }
+            RootEvent::CoinWithdrawn { output_id, .. } => {
+                let (coin, ended) = (before.coin(output_id), head.halt.map(|halt| halt.at).max(head.closed_at));
+                let is_first = ended.is_some_and(|ended| PERIODS.start_of_settlement(ended) == now);
+                let after = match (head.closed_at, head.halt) {
+                    (Some(_), None) => Some("withdrawn from a closed chain"),
+                    (Some(_), Some(_)) => Some("withdrawn from a closed chain since convicted"),
+                    (None, _) => None,
+                };
+                let first_after = head.halt.map_or(head.next_number, |halt| halt.from.get());
+                vec![
+                    is_first.then_some("withdrawn at the first second"),
+                    coin.is_assigned().then_some("withdrawn by its payee"),
+                    coin.exit().map(|_| "withdrawn with an own exit pending"),
+                    (first_after == 1).then_some("withdrawn without any good block"),
+                    after,
+                ]
+            }
+            _ => vec![],
+        };
+        reached.into_iter().flatten().for_each(|situation| self.situation(situation));
     }
 
     fn situation(&mut self, situation: &'static str) {
@@ -168,6 +238,8 @@ fn name_of(event: &RootEvent) -> &'static str {
             Rule::R5 => "FaultProven R5",
             Rule::R6 => "FaultProven R6",
             Rule::R7 => "FaultProven R7",
+            Rule::R8 => "FaultProven R8",
+            Rule::R9 => "FaultProven R9",
         },
         RootEvent::FaultRewarded { .. } => "FaultRewarded",
         RootEvent::ReceiptSlashed { .. } => "ReceiptSlashed",
@@ -177,6 +249,12 @@ fn name_of(event: &RootEvent) -> &'static str {
         RootEvent::OperatorProposed { .. } => "OperatorProposed",
         RootEvent::OperatorAccepted { .. } => "OperatorAccepted",
         RootEvent::ChainClosed => "ChainClosed",
+        RootEvent::MissingClaimed { .. } => "MissingClaimed",
+        RootEvent::MissingAnswered { .. } => "MissingAnswered",
+        RootEvent::MissingConvicted { .. } => "MissingConvicted",
+        RootEvent::MissingReturned { .. } => "MissingReturned",
+        RootEvent::CoinWithdrawn { paid, amount, .. } if paid < amount => "CoinWithdrawn short",
+        RootEvent::CoinWithdrawn { .. } => "CoinWithdrawn",
         RootEvent::InFlight { step, .. } => match &**step {
             InFlightStep::Started { .. } => "InFlightExitStarted",
             InFlightStep::Improved { .. } => "InFlightExitImproved",

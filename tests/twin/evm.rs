@@ -22,8 +22,8 @@ use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext};
 
 use crate::money::{Receiver, Token};
 
-/// A devnet's periods: G is 3 seconds, F is 75, grace is 21.
-pub(crate) const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 4_800 };
+/// G is 3 seconds, F is 75, grace is 21. The sunset is so short that a block can be convicted once the chain is closed.
+pub(crate) const PERIODS: Periods = Periods { minimum_exit_period: 600, sunset: 900 };
 pub(crate) const MEP: u64 = PERIODS.minimum_exit_period;
 pub(crate) const CHAIN_ID: u64 = 31_337;
 /// Time of the deployment, in seconds.
@@ -63,6 +63,7 @@ pub(crate) fn parameters() -> Parameters {
         piece_bounty_per_input: 30,
         fault_slash: 9_001,
         receipt_slash: 3_000,
+        missing_bond: 700,
     }
 }
 
@@ -118,6 +119,7 @@ impl Evm {
             parameters.piece_bounty_per_input.into(),
             parameters.fault_slash.into(),
             parameters.receipt_slash.into(),
+            parameters.missing_bond.into(),
         ]);
         let artifact = |name: &str| {
             let path = artifacts.join(name);
@@ -125,7 +127,7 @@ impl Evm {
         };
         let bond = AccountInfo { balance: U256::from(OPERATOR_BOND), ..AccountInfo::default() };
         evm.db.insert_account_info(STRANGER, bond);
-        let facets = ["InFlightExits.json", "Faults.json", "Operations.json"];
+        let facets = ["InFlightExits.json", "Faults.json", "Operations.json", "UnspentTree.json"];
         let facets = facets.map(|name| evm.create(0, &artifact(name), std::slice::from_ref(&fixed)).into());
         let args = [fixed, Value::Tuple(facets.into())];
         evm.contract = evm.create(OPERATOR_BOND, &artifact("RootChain.json"), &args);

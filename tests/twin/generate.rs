@@ -3,6 +3,7 @@
 mod faults;
 mod in_flight;
 mod ledger;
+mod unspent;
 
 use alloy_primitives::Address;
 use plasmid_exit_game::exit::contract::OpenExit;
@@ -12,6 +13,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 
+pub(crate) use self::unspent::open_claims;
 use crate::action::{Action, CoinRef, Label, Step};
 use crate::chain::Signed;
 use crate::evm::{MEP, OPERATOR, PEOPLE, PERIODS};
@@ -27,6 +29,7 @@ pub(crate) fn next(random: &mut StdRng, world: &World, id: Label) -> Step {
     choices.payments();
     choices.faults();
     choices.operations();
+    choices.unspent_trees();
     choices.surroundings();
     let (random, weighted) = (choices.random, choices.weighted);
     let (_, mut action) =
@@ -54,7 +57,16 @@ fn wait(random: &mut StdRng, world: &World) -> u64 {
     let unlocked = world.model.head().closed_at.map(|closed_at| PERIODS.end_of_convictions(closed_at));
     let ends = if one_in(random, 20) { [sunset - 1, sunset].to_vec() } else { Vec::new() };
     let ends = ends.into_iter().chain(unlocked.into_iter().flat_map(|end| [end - 1, end]));
-    let mut edges: Vec<u64> = exits.chain(keys).chain(ends).filter(|&edge| edge > world.now).collect();
+    let claims = open_claims(world).flat_map(|(_, number, _, claim)| {
+        let answers = PERIODS.end_of_answers(claim.claimed_at);
+        let block = world.chain.block(number.get()).map(|block| PERIODS.end_of_convictions(block.header.timestamp));
+        [answers].into_iter().chain(block).flat_map(|end| [end - 1, end])
+    });
+    let young = world.chain.blocks.last().map(|block| PERIODS.end_of_claims(block.header.timestamp));
+    let ended = world.model.head().halt.map(|halt| halt.at).max(world.model.head().closed_at);
+    let settled = ended.map(|ended| PERIODS.start_of_settlement(ended));
+    let trees = young.into_iter().chain(settled).flat_map(|end| [end - 1, end]).chain(claims);
+    let mut edges: Vec<u64> = exits.chain(keys).chain(ends).chain(trees).filter(|&edge| edge > world.now).collect();
     edges.sort_unstable();
     edges.dedup();
     edges.truncate(3);
@@ -228,7 +240,14 @@ fn distort(random: &mut StdRng, action: &mut Action) {
         | Action::WithdrawBond { by, .. }
         | Action::ProposeOperator { by, .. }
         | Action::AcceptOperator { by, .. }
-        | Action::CloseChain { by } => *by = anybody,
+        | Action::CloseChain { by }
+        | Action::ClaimMissing { by, .. }
+        | Action::AnswerMissing { by, .. }
+        | Action::AnswerMissingSpent { by, .. }
+        | Action::ConvictMissing { by, .. }
+        | Action::ReclaimMissing { by, .. }
+        | Action::WithdrawSettled { by, .. }
+        | Action::WithdrawDeposit { by, .. } => *by = anybody,
         Action::Sign { outputs, .. } => {
             if let Some(output) = outputs.first_mut() {
                 output.0 = CONTRACT;

@@ -139,6 +139,26 @@ fn parts(revert: &Revert) -> (&'static str, Vec<Value>) {
         Revert::WrongFirstBlock { first_block, next_number } => {
             ("WrongFirstBlock(uint64,uint64)", vec![first_block.into(), next_number.into()])
         }
+        Revert::NotHeld => ("NotHeld()", vec![]),
+        Revert::NotTheValue => ("NotTheValue()", vec![]),
+        Revert::LaterBlock { shown, number } => ("LaterBlock(uint64,uint64)", vec![shown.into(), number.into()]),
+        Revert::TooLateToClaim { until } => ("TooLateToClaim(uint64)", vec![until.into()]),
+        Revert::AlreadyClaimed { number, position } => {
+            ("AlreadyClaimed(uint64,uint64)", vec![number.get().into(), position.bits().into()])
+        }
+        Revert::NotClaimed { number, position } => {
+            ("NotClaimed(uint64,uint64)", vec![number.get().into(), position.into()])
+        }
+        Revert::TooLateToAnswer { until } => ("TooLateToAnswer(uint64)", vec![until.into()]),
+        Revert::TooEarlyToConvict { from } => ("TooEarlyToConvict(uint64)", vec![from.into()]),
+        Revert::ClaimRuns { until } => ("ClaimRuns(uint64)", vec![until.into()]),
+        Revert::StillRunning => ("StillRunning()", vec![]),
+        Revert::NotYetSettling { from } => ("NotYetSettling(uint64)", vec![from.into()]),
+        Revert::NotTheLastBlock { shown, last } => {
+            ("NotTheLastBlock(uint64,uint64)", vec![shown.get().into(), last.get().into()])
+        }
+        Revert::ExitsPending { asset, key } => ("ExitsPending(address,uint64)", vec![asset.into(), key.into()]),
+        Revert::DepositCovered { nonce } => ("DepositCovered(uint64)", vec![nonce.into()]),
         Revert::NotYetSunset { sunset_at } => ("NotYetSunset(uint64)", vec![sunset_at.into()]),
     }
 }

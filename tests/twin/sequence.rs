@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use crate::action::{Action, Label, Step};
 use crate::coverage::Coverage;
 use crate::evm::{Evm, MEP, OPERATOR, PEOPLE};
-use crate::generate::{self, open_exits, pending};
+use crate::generate::{self, open_claims, open_exits, pending};
 use crate::world::{ASSETS, Disagreement, Taken, World};
 
 /// Steps beside calls are at most so many times as many.
@@ -87,7 +87,7 @@ fn take(world: &mut World, step: &Step) -> Result<Taken, Disagreement> {
     catch_unwind(AssertUnwindSafe(|| world.take(step))).unwrap_or_else(panicked)
 }
 
-/// Long after, everything pending is processed, every exit closed and every credit claimed: nothing but what is owed is left.
+/// Long after, everything pending is processed, every exit closed, every claim returned and every credit claimed: nothing but what is owed is left.
 fn drain(world: &mut World) -> Result<(), Disagreement> {
     let at = world.now + 10 * MEP;
     let mut id = 1 << 20;
@@ -118,6 +118,13 @@ fn drain(world: &mut World) -> Result<(), Disagreement> {
     }
     if open_exits(world).next().is_some() {
         return Err(Disagreement("an exit cannot be closed".to_owned()));
+    }
+    let claims: Vec<Label> = open_claims(world).map(|(claim, ..)| claim).collect();
+    for claim in claims {
+        take(world, Action::ReclaimMissing { by: OPERATOR, claim })?;
+    }
+    if open_claims(world).next().is_some() {
+        return Err(Disagreement("the bond of a claim does not return".to_owned()));
     }
     for who in 0..PEOPLE {
         take(world, Action::Behave { who, how: 0 })?;

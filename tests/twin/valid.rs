@@ -1,4 +1,5 @@
-//! Valid chains under accusation: whatever a random accuser shows, no prover convicts a block of one.
+//! Valid chains under accusation: whatever a random accuser shows, no prover convicts a block of one, and every claim that a
+//! tree lacks a coin is answered.
 //!
 //! | variable | what it sets |
 //! | --- | --- |
@@ -32,11 +33,14 @@ const STEPS: u32 = 40;
 const PAYMENTS: u32 = 2;
 /// The first label of theirs.
 const PAYMENT_LABELS: Label = 1 << 16;
+/// The first label of claims.
+const CLAIM_LABELS: Label = 1 << 24;
 /// Leaves and inputs that an accuser names; few, so that they mostly exist.
 const LEAVES: u32 = 4;
 const INPUTS: u8 = 2;
 
-/// How often evidence was refused, by rule: such as the chain has it, and such as was tampered with.
+/// How often evidence was refused, by rule: such as the chain has it, and such as was tampered with. Of claims (R9), how often
+/// one was answered, and one refused.
 #[derive(Default)]
 struct Refused {
     blocks: u64,
@@ -70,7 +74,7 @@ fn no_prover_convicts_a_block_of_a_valid_chain() {
         println!("fault-matrix: {rule} spares valid blocks {true_data} times, refuses bad evidence {tampered} times");
         assert!(*true_data > 0 && *tampered > 0, "{rule} was not tried from both sides");
     }
-    assert_eq!(by_rule.len(), 7, "every rule is tried");
+    assert_eq!(by_rule.len(), 9, "every rule is tried");
     println!("fault-matrix: {chains} valid chains of {blocks} blocks and {transactions} transactions, 0 convicted");
 }
 
@@ -95,6 +99,7 @@ struct Trial {
     covered: u64,
     steps: Label,
     payments: Label,
+    claims: Label,
     refused: Refused,
 }
 
@@ -108,6 +113,7 @@ impl Trial {
             covered: 0,
             steps: 0,
             payments: PAYMENT_LABELS,
+            claims: CLAIM_LABELS,
             refused: Refused::default(),
         }
     }
@@ -122,11 +128,16 @@ impl Trial {
                     self.block(step.id, step.at, by, &txs, uncovered);
                 }
                 // A chain that has come to its end is accused of nothing new.
-                Action::Blocks { .. } | Action::CloseChain { .. } | Action::Prove { .. } | Action::Announce { .. } => {}
+                Action::Blocks { .. }
+                | Action::CloseChain { .. }
+                | Action::Prove { .. }
+                | Action::Announce { .. }
+                | Action::ClaimMissing { .. } => {}
                 _ => drop(self.take(&step)),
             }
             if !self.world.chain.blocks.is_empty() {
                 self.accuse(step.at);
+                self.claim(step.at);
             }
         }
         self.refused
@@ -186,7 +197,7 @@ impl Trial {
             kept.push(label.filter(|_| is_valid));
         }
         let transactions = kept.iter().flatten().count() as u64;
-        let action = Action::Block { by, txs: kept, uncovered, flaw: Flaw::None, crooks: Vec::new() };
+        let action = Action::Block { by, txs: kept, uncovered, flaw: Flaw::None, lie: None, crooks: Vec::new() };
         if self.take(&Step { id, at, action, spoil: None }) == Taken::Accepted {
             (self.ledger, self.covered) = (ledger, deposit_count);
             self.refused.blocks += 1;
@@ -209,6 +220,11 @@ impl Trial {
     /// Shows every kind of evidence twice: as the chain has it, and tampered with; now and then announced before, by whoever.
     fn accuse(&mut self, at: u64) {
         for kind in Kind::ALL {
+            // Keys of trees are there to be shown at every step, and leaves are not.
+            let is_of_tree = matches!(kind, Kind::HeldSpent | Kind::HeldNotMade | Kind::HeldNotDeposited);
+            if is_of_tree && self.random.random_range(0..3) != 0 {
+                continue;
+            }
             for tampered in [false, true] {
                 let blocks = self.world.chain.blocks.len() as u64;
                 let mut place = || (self.random.random_range(0..blocks), self.random.random_range(0..LEAVES));
@@ -228,6 +244,43 @@ impl Trial {
                 self.refused.by_rule.entry(proof.rule()).or_default()[usize::from(tampered)] += 1;
             }
         }
+    }
+
+    /// Claims coins missing from blocks that hold them, or that spent them, and answers what is taken.
+    fn claim(&mut self, at: u64) {
+        let blocks = self.world.chain.blocks.len() as u64;
+        let made = self.world.chain.coins().map(|(coin, _, _)| coin);
+        let coins: Vec<_> = made.filter(|&coin| self.world.chain.places_of(coin) != 0).collect();
+        let Some(&coin) = coins.choose(&mut self.random) else { return };
+        let (by, place, wei) = (self.random.random_range(0..PEOPLE), self.random.random(), 0);
+        // Mostly young blocks: only those can be claimed to lack a coin.
+        let block = blocks - self.random.random_range(0..blocks).min(self.random.random_range(0..blocks));
+        let tampered = self.random.random_range(0..4) == 0;
+        let spoil = tampered.then(|| (self.random.random(), self.random.random()));
+        let claim = self.claims;
+        self.claims += 1;
+        let action = Action::ClaimMissing { by, block, coin, place, wei };
+        let taken = self.take(&Step { id: claim, at, action, spoil });
+        if taken == Taken::Accepted {
+            self.answer(at, claim);
+        }
+        let [answered, refused] = self.refused.by_rule.entry(Rule::R9).or_default();
+        *(if taken == Taken::Accepted { answered } else { refused }) += 1;
+    }
+
+    /// Answers a claim by the coin's membership, or by its spend; it convicts no more then.
+    fn answer(&mut self, at: u64, claim: Label) {
+        let by = OPERATOR;
+        let (number, position) = self.world.claims[&claim];
+        let coin = self.world.coin_at(position).expect("a coin that was made");
+        let answer = match self.world.spends_until(number.get(), coin) {
+            None => Action::AnswerMissing { by, claim },
+            Some((spend, place)) => Action::AnswerMissingSpent { by, claim, coin, spend, place },
+        };
+        let taken = self.act(at, answer, None);
+        assert_eq!(taken, Taken::Accepted, "seed {}: a valid block has no answer to claim {claim}", self.seed);
+        let taken = self.act(at, Action::ConvictMissing { by, claim }, None);
+        assert_eq!(taken, Taken::Refused, "seed {}: a valid block is convicted by claim {claim}", self.seed);
     }
 
     fn act(&mut self, at: u64, action: Action, spoil: Option<(u32, u32)>) -> Taken {

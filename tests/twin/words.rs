@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
-use plasmid_exit_game::exit::contract::{Contract, OperatorKey};
+use plasmid_exit_game::exit::contract::{Contract, OpenClaim, OperatorKey};
 use plasmid_exit_game::exit::in_flight::{Decision, OldestPlace};
 use plasmid_exit_game::exit::standard::Standing;
 use plasmid_exit_game::output::{ETHER, OutputId, TxHash};
-use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::position::{BlockNumber, Position};
 
 /// The variables of `RootChainBase` in their order.
 const HEAD: u64 = 0;
@@ -26,12 +26,13 @@ const OPERATOR_BOND: u64 = 12;
 const ANNOUNCEMENTS: u64 = 13;
 const CONVICTIONS: u64 = 14;
 const SLASHED_RECEIPTS: u64 = 15;
+const MISSING_CLAIMS: u64 = 16;
 
 /// Where `Head` says that the chain takes no more deposits and blocks.
 const STOPPED_BIT: usize = 255;
 
 /// All fields of all words.
-pub(crate) const FIELDS: [&str; 48] = [
+pub(crate) const FIELDS: [&str; 51] = [
     "head.nextNumber",
     "head.lastTimestamp",
     "head.depositCount",
@@ -80,6 +81,9 @@ pub(crate) const FIELDS: [&str; 48] = [
     "conviction.reward",
     "slashedReceipt.rootBlock",
     "slashedReceipt.reward",
+    "missingClaim.claimant",
+    "missingClaim.claimedAt",
+    "missingClaim.value",
 ];
 
 /// The names of everything that may have a word.
@@ -91,6 +95,8 @@ pub(crate) struct Names {
     pub(crate) announcements: Vec<B256>,
     /// Of blocks and receipts.
     pub(crate) numbers: Vec<BlockNumber>,
+    /// Blocks and positions of coins that were claimed missing.
+    pub(crate) claims: Vec<(BlockNumber, Position)>,
 }
 
 /// Words by slot, and which fields of them are not zero.
@@ -112,6 +118,9 @@ impl Words {
         for &announcement in &names.announcements {
             let root_block = model.announcement(announcement).unwrap_or_default();
             words.put(mapped(announcement.into(), ANNOUNCEMENTS), "announcements", 0, U256::from(root_block));
+        }
+        for &(number, position) in &names.claims {
+            words.put_claim(model, number, position);
         }
         for &coin in &names.coins {
             words.put_coin(model, coin);
@@ -199,6 +208,15 @@ impl Words {
         self.put_word(mapped(output_id.0.into(), COINS), coin.to_word());
         let payee = model.payee(output_id).unwrap_or_default();
         self.put(mapped(output_id.0.into(), PAYEES), "payees", 0, payee.into_word().into());
+    }
+
+    fn put_claim(&mut self, model: &Contract, number: BlockNumber, position: Position) {
+        let Some(claim) = model.missing_claim(number, position) else { return };
+        let slot = mapped_at(U256::from(position.bits()), mapped(U256::from(number.get()), MISSING_CLAIMS));
+        self.put(slot, "missingClaim.claimant", 0, claim.claimant.into_word().into());
+        let Some(OpenClaim { claimed_at, value }) = claim.open else { return };
+        self.put(slot, "missingClaim.claimedAt", 160, U256::from(claimed_at));
+        self.put(slot + U256::ONE, "missingClaim.value", 0, value.into());
     }
 
     fn put_asset(&mut self, model: &Contract, asset: Address) {

@@ -4,6 +4,7 @@
 mod accuse;
 mod compare;
 mod resolve;
+mod unspent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +15,7 @@ use plasmid_exit_game::facts::{InFlightStep, RootBlock, RootEvent, RootRef};
 use plasmid_exit_game::fault::{FaultProof, check};
 use plasmid_exit_game::game::{Game, GameState};
 use plasmid_exit_game::output::{ETHER, Output, OutputId};
-use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::position::{BlockNumber, Position};
 use plasmid_exit_game::signature::Domain;
 use plasmid_root_chain::events::decode_event;
 
@@ -59,6 +60,8 @@ pub(crate) struct World {
     domain: Domain,
     /// Standard exits by the step that started them.
     pub(crate) records: BTreeMap<Label, ExitRecord>,
+    /// Claims that a block's tree lacks the coin of a position, by the step that made them.
+    pub(crate) claims: BTreeMap<Label, (BlockNumber, Position)>,
     /// The last data of each transaction's exit.
     data: BTreeMap<Label, Bytes>,
     paid: BTreeSet<OutputId>,
@@ -95,6 +98,7 @@ impl World {
             now,
             domain,
             records: BTreeMap::new(),
+            claims: BTreeMap::new(),
             data: BTreeMap::new(),
             paid: BTreeSet::new(),
             freezes: BTreeMap::new(),
@@ -129,7 +133,8 @@ impl World {
                 self.next_root_block();
                 let next = BlockNumber::new(self.model.head().next_number).expect("there are few blocks");
                 let by = self.number_of(self.model.operator_of(next)).unwrap_or(OPERATOR);
-                let block = Action::Block { by, txs: vec![], uncovered: 0, flaw: Flaw::None, crooks: vec![] };
+                let block =
+                    Action::Block { by, txs: vec![], uncovered: 0, flaw: Flaw::None, lie: None, crooks: vec![] };
                 self.try_take(&Step { id: step.id, at: self.now, action: block, spoil: None })?;
             }
             return Ok(Taken::Aside);
@@ -163,7 +168,7 @@ impl World {
                     return Err(Disagreement(format!("the model's events are {events:?}, the contract's {logs:?}")));
                 }
                 let events = events.clone();
-                self.coverage.situations(&model, &events, self.now);
+                self.coverage.situations(&model, &self.chain, &events, self.now);
                 self.follow(step, &events)?;
                 Taken::Accepted
             }
@@ -256,9 +261,11 @@ impl World {
                     self.chain.deposits.insert(step.id, *deposit);
                 }
                 RootEvent::BlockSubmitted(header) => {
-                    let Action::Block { txs, crooks, .. } = &step.action else { continue };
-                    let leaves = self.chain.leaves(header.number.get(), txs, crooks);
-                    self.chain.include(*header, leaves);
+                    let Action::Block { txs, crooks, lie, .. } = &step.action else { continue };
+                    let number = header.number.get();
+                    let leaves = self.chain.leaves(number, txs, crooks);
+                    let unspent = self.chain.unspent(number, &leaves, header.deposit_count, *lie);
+                    self.chain.include(*header, leaves, unspent);
                 }
                 RootEvent::FaultAnnounced { announcement } => {
                     self.announcements.insert(*announcement);
@@ -269,7 +276,12 @@ impl World {
                 RootEvent::StandardExitStarted(record) => {
                     self.records.insert(step.id, *record);
                 }
-                RootEvent::ExitPaid { output_id, .. } => self.note_paid(*output_id)?,
+                RootEvent::MissingClaimed { number, position, .. } => {
+                    self.claims.insert(step.id, (*number, *position));
+                }
+                RootEvent::ExitPaid { output_id, .. } | RootEvent::CoinWithdrawn { output_id, .. } => {
+                    self.note_paid(*output_id)?;
+                }
                 RootEvent::InFlight { tx_hash, step } => match &**step {
                     InFlightStep::Started { data, .. } | InFlightStep::Improved { data, .. } => {
                         let tx = self.chain.transactions.iter().find(|(_, signed)| signed.tx_hash == *tx_hash);

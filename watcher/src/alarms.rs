@@ -25,6 +25,10 @@ pub enum AlarmKind {
     InvalidBlock,
     /// Data of a block was not served in time.
     WithheldBlock,
+    /// An unspent tree holds what it must not, lacks what it must hold, or is wrong in what nobody can tell.
+    UnspentTree,
+    /// Somebody claims that the unspent tree of a valid block lacks a coin: it must be answered.
+    MissingClaim,
     /// A block was convicted: the chain has ended.
     Halted,
     /// A block was convicted that this watcher holds for valid.
@@ -46,10 +50,13 @@ impl AlarmKind {
     #[must_use]
     pub fn severity(self) -> Severity {
         match self {
-            Self::InvalidBlock | Self::WithheldBlock | Self::Halted | Self::Overruled | Self::ActFails => {
-                Severity::Critical
-            }
-            Self::BlindRootChain | Self::BlindServers => Severity::High,
+            Self::InvalidBlock
+            | Self::WithheldBlock
+            | Self::UnspentTree
+            | Self::Halted
+            | Self::Overruled
+            | Self::ActFails => Severity::Critical,
+            Self::MissingClaim | Self::BlindRootChain | Self::BlindServers => Severity::High,
             Self::Damaged => Severity::Low,
             Self::Test => Severity::Test,
         }
@@ -59,6 +66,8 @@ impl AlarmKind {
         match self {
             Self::InvalidBlock => "invalid-block",
             Self::WithheldBlock => "withheld-block",
+            Self::UnspentTree => "unspent-tree",
+            Self::MissingClaim => "missing-claim",
             Self::Halted => "halted",
             Self::Overruled => "overruled",
             Self::BlindRootChain => "blind-root-chain",
@@ -78,7 +87,7 @@ pub enum Severity {
     Test,
     /// Look at it some day.
     Low,
-    /// The watcher cannot do its duty.
+    /// The watcher cannot do its duty, or has one that must not fail.
     High,
     /// Money is at stake: leave.
     Critical,

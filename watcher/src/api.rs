@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use alloy_primitives::Address;
-use plasmid_exit_game::game::{CoinExit, PendingExit};
+use plasmid_exit_game::game::{CoinExit, MissingClaim, PendingExit};
 use plasmid_exit_game::output::{Output, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Place, Position, PositionKind};
 use plasmid_node::chain::Chain;
@@ -17,6 +17,7 @@ use warp::{Filter, Rejection};
 
 use crate::alarms::Alarm;
 use crate::history::{History, Source, Spend};
+use crate::missing::{Claims, MissingAct, Owed};
 use crate::shared::Shared;
 
 /// Most items of one page.
@@ -97,6 +98,12 @@ pub enum ObligationAct {
     StartInFlightExit,
     /// Have the exit paid: anyone may call it once its turn has come.
     ProcessExit,
+    /// Answer the claim that the unspent tree of a valid block lacks the coin: anyone may, and has its bond.
+    AnswerMissing,
+    /// Have the block convicted whose unspent tree lacks the coin: anyone may, and the claimant has bond and reward.
+    ConvictMissing,
+    /// Take back the bond of a claim that has lost its object.
+    ReclaimMissing,
 }
 
 /// One thing that happened to a coin.
@@ -254,8 +261,24 @@ fn obligations(shared: &Shared, owner: &str) -> Result<List<Obligation>, Problem
             }
         }
     }
+    items.extend(claims(shared, &chain, owner));
     items.truncate(PAGE_LEN_MAX);
     Ok(List { items, cursor: None })
+}
+
+/// Returns what is owed to the open claims that an unspent tree lacks a coin: by everybody, and to `owner` alone its bond.
+fn claims(shared: &Shared, chain: &Chain, owner: Address) -> Vec<Obligation> {
+    let claims = Claims { game: chain.game(), last_valid: chain.verified_block(), first_bad: shared.first_bad(chain) };
+    let obligation = |claim: &MissingClaim| {
+        let Owed { act, from, before } = claims.owed(claim, &[owner])?;
+        let act = match act {
+            MissingAct::Answer => ObligationAct::AnswerMissing,
+            MissingAct::Convict => ObligationAct::ConvictMissing,
+            MissingAct::Claim | MissingAct::Reclaim => ObligationAct::ReclaimMissing,
+        };
+        Some(Obligation { act, id: claim.output_id, from, before })
+    };
+    chain.game().missing_claims().filter_map(obligation).collect()
 }
 
 fn timeline(shared: &Shared, id: &str) -> Result<List<CoinMoment>, Problem> {

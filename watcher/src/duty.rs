@@ -17,6 +17,7 @@ use crate::evidence::SPENDS_MAX;
 use crate::finding::Finding;
 use crate::history::{History, Source};
 use crate::in_flight::{self, Known};
+use crate::missing::{Claims, Missing, MissingAct, MissingDuty};
 use crate::proving::{Case, Step};
 
 /// Most coins that are looked at to leave at a time: there will be another time.
@@ -48,6 +49,8 @@ pub enum ActId {
         /// The evidence's announcement.
         announcement: B256,
     },
+    /// An act about a coin that an unspent tree is said to lack.
+    Missing(MissingDuty),
     /// The start of an exit.
     Leave {
         /// The coin.
@@ -95,6 +98,7 @@ impl ActId {
             Self::Challenge { output_id, .. } | Self::Leave { output_id } => output_id.0,
             Self::InFlight { tx_hash, .. } | Self::Start { tx_hash } | Self::Own { tx_hash, .. } => tx_hash.0,
             Self::Announce { announcement, .. } | Self::Prove { announcement, .. } => *announcement,
+            Self::Missing(duty) => duty.missing.output_id.0,
             Self::Process { asset, .. } => asset.into_word(),
         }
     }
@@ -112,6 +116,7 @@ impl ActId {
             },
             Self::Announce { announcement, .. } => game.announcement(*announcement).is_some(),
             Self::Prove { number, .. } => game.is_void(*number),
+            Self::Missing(duty) => duty.is_done(game),
             Self::Leave { output_id } => match game.exit(*output_id) {
                 Some(CoinExit::Pending(_) | CoinExit::Settled { .. }) => true,
                 None | Some(CoinExit::Freed { .. }) => false,
@@ -137,6 +142,15 @@ impl fmt::Display for ActId {
             Self::Challenge { output_id, .. } => write!(f, "the challenge of the exit of spent coin {output_id}"),
             Self::Announce { number, .. } => write!(f, "the announcement of evidence against block {number}"),
             Self::Prove { number, .. } => write!(f, "the proof that block {number} is invalid"),
+            Self::Missing(MissingDuty { missing: Missing { number, output_id, .. }, act }) => {
+                let what = match act {
+                    MissingAct::Claim => "the claim",
+                    MissingAct::Answer => "the answer to the claim",
+                    MissingAct::Convict => "the conviction by the claim",
+                    MissingAct::Reclaim => "the return of the bond for the claim",
+                };
+                write!(f, "{what} that the unspent tree of block {number} lacks coin {output_id}")
+            }
             Self::Leave { output_id } => write!(f, "the exit of guarded coin {output_id}"),
             Self::InFlight { tx_hash, act, .. } => {
                 let what = match act {
@@ -165,6 +179,8 @@ impl fmt::Display for ActId {
 pub enum Due {
     /// A block that is not valid is to be convicted: so far has it got.
     Convict(Step, Box<Case>),
+    /// A coin that an unspent tree is said to lack needs something.
+    Missing(MissingDuty),
     /// The exit of a spent coin is to be challenged.
     Challenge(Challenge),
     /// An in-flight exit is owed something.
@@ -191,6 +207,7 @@ impl Due {
                     Step::Prove => ActId::Prove { number, announcement },
                 }
             }
+            Self::Missing(duty) => ActId::Missing(*duty),
             Self::Challenge(challenge) => challenge.id(),
             Self::InFlight(Duty { tx_hash, start, act, .. }) => {
                 ActId::InFlight { tx_hash: *tx_hash, start: *start, act: *act }
@@ -205,24 +222,30 @@ impl Due {
     }
 }
 
+/// What speaks against the chain.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Charge<'a> {
+    /// The first bad block, with what was found of it.
+    pub bad: Option<&'a (BlockNumber, Finding)>,
+    /// What is due so that it is convicted by evidence ([`Case::step`]).
+    pub conviction: Option<(Step, &'a Case)>,
+    /// A coin that its unspent tree seems to lack.
+    pub lacking: Option<Missing>,
+}
+
 /// Returns all that is due, the most urgent of each kind first. §7.
-///
-/// `bad_since` is the time of the first block that is not valid, if coins leave because of it ([`time_to_leave`]); `conviction`
-/// what is due so that it is convicted ([`Case::step`]).
 #[must_use]
-pub fn due(
-    chain: &Chain,
-    history: &History,
-    guard: &Guard,
-    bad_since: Option<u64>,
-    conviction: Option<(Step, &Case)>,
-) -> Vec<Due> {
+pub fn due(chain: &Chain, history: &History, guard: &Guard, charge: &Charge<'_>) -> Vec<Due> {
     let (game, known) = (chain.game(), Known { chain, history });
+    let bad_since = time_to_leave(game, charge.bad);
     let in_flight = guard.in_flight(bad_since);
     let convict = |(step, case): (Step, &Case)| Due::Convict(step, Box::new(case.clone()));
-    let mut due: Vec<_> = conviction.map(convict).into_iter().collect();
+    let mut due: Vec<_> = charge.conviction.map(convict).into_iter().collect();
     due.extend(due_challenges(game, history).into_iter().map(Due::Challenge));
     due.extend(in_flight::due(chain, history).into_iter().map(Due::InFlight));
+    let first_bad = charge.bad.map(|&(number, _)| number);
+    let claims = Claims { game, last_valid: chain.verified_block(), first_bad };
+    due.extend(claims.due(charge.lacking, &guard.accounts).into_iter().map(Due::Missing));
     due.extend(guard::due(game, &known, &in_flight).into_iter().map(Due::Own));
     due.extend(due_starts(chain, history, &in_flight).into_iter().map(Due::Start));
     if bad_since.is_some() {

@@ -176,6 +176,12 @@ impl History {
         Ok(())
     }
 
+    /// Returns the guarded owners.
+    #[must_use]
+    pub fn guarded(&self) -> &BTreeSet<Address> {
+        &self.guarded
+    }
+
     /// Returns the payments that a guarded owner signed or is paid by, with hash and signer, wherever they stand.
     pub fn guarded_payments(&self) -> impl Iterator<Item = (TxHash, Address, &SignedTransaction)> {
         self.guarded_payments.iter().map(|(&(tx_hash, signer), signed)| (tx_hash, signer, signed))

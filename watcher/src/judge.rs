@@ -19,7 +19,7 @@ use plasmid_exit_game::position::{BlockNumber, Place};
 use plasmid_exit_game::signature::{Domain, SIGNATURE_LEN, Signature};
 use plasmid_exit_game::transaction::Transaction;
 use plasmid_node::archive::ArchiveError;
-use plasmid_node::chain::{ApplyBlockError, BlockCheck, BodyError, Chain, ROOT_UNDO_MAX, SharedChain};
+use plasmid_node::chain::{ApplyBlockError, BlockCheck, BodyError, Chain, PastTree, ROOT_UNDO_MAX, SharedChain};
 use plasmid_node::kill_point;
 use plasmid_node::recover;
 use plasmid_node::wire::Verdict;
@@ -28,6 +28,7 @@ use crate::finding::{Breach, Finding, Withholding};
 use crate::history::{BlockRecord, History, HistoryError, Source, Spend};
 use crate::in_flight;
 use crate::proving;
+use crate::suspect::Suspect;
 
 mod bodies;
 
@@ -50,6 +51,8 @@ pub struct Judge {
     proof: Option<FaultProof>,
     /// Of a withheld block the number of leaves up to the first missing one, once these were looked through for a breach.
     searched: Option<u32>,
+    /// Whether nothing is wrong with a withheld block, which is at hand by now, but its unspent root.
+    is_root_wrong: bool,
     /// A convicted block that this watcher held for valid.
     overruled: Option<BlockNumber>,
     /// The body read last, which is mostly the next one judged.
@@ -90,6 +93,7 @@ impl Judge {
             bad: None,
             proof: None,
             searched: None,
+            is_root_wrong: false,
             overruled: None,
             loaded: None,
             damaged: Vec::new(),
@@ -114,9 +118,9 @@ impl Judge {
                     self.take_shown_spend(spend, signature)?;
                     exits.push(*output_id);
                 }
-                RootEvent::ExitPaid { output_id, .. } | RootEvent::ExitReturned { output_id, .. } => {
-                    exits.push(*output_id)
-                }
+                RootEvent::ExitPaid { output_id, .. }
+                | RootEvent::ExitReturned { output_id, .. }
+                | RootEvent::CoinWithdrawn { output_id, .. } => exits.push(*output_id),
                 RootEvent::InFlight { step, .. } => {
                     if let Some(SignedTransaction { body, signature }) = in_flight::shown(step) {
                         self.take_shown_spend(&body.encode(), &signature.encode())?;
@@ -131,6 +135,10 @@ impl Judge {
                 | RootEvent::FaultAnnounced { .. }
                 | RootEvent::FaultProven { .. }
                 | RootEvent::FaultRewarded { .. }
+                | RootEvent::MissingClaimed { .. }
+                | RootEvent::MissingAnswered { .. }
+                | RootEvent::MissingConvicted { .. }
+                | RootEvent::MissingReturned { .. }
                 | RootEvent::ReceiptSlashed { .. }
                 | RootEvent::ReceiptRewarded { .. }
                 | RootEvent::BondFunded { .. }
@@ -170,7 +178,7 @@ impl Judge {
         }
         self.missing.retain(|&number, _| number <= last);
         if self.bad.as_ref().is_some_and(|&(number, _)| number > last) {
-            (self.bad, self.proof, self.searched) = (None, None, None);
+            (self.bad, self.proof, self.searched, self.is_root_wrong) = (None, None, None, false);
         }
         let is_void = |number| self.chain().game().is_void(number);
         if matches!(self.bad, Some((number, Finding::Void)) if !is_void(number)) {
@@ -243,6 +251,34 @@ impl Judge {
     #[must_use]
     pub fn proof(&self) -> Option<&FaultProof> {
         self.proof.as_ref()
+    }
+
+    /// Returns the header of the first bad block, if it is at hand and nothing is wrong with it but its unspent root.
+    #[must_use]
+    pub fn wrong_root(&self) -> Option<Header> {
+        let (number, _) = self.bad.as_ref().filter(|_| self.is_root_wrong)?;
+        self.chain().game().header(*number).map(|&(header, _)| header)
+    }
+
+    /// Returns that block with what is known around it; `None` while its body is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`JudgeError`]: the judge is to be made anew.
+    pub fn suspect(&mut self) -> Result<Option<Suspect>, JudgeError> {
+        let Some(header) = self.wrong_root().filter(|header| !self.missing.contains_key(&header.number)) else {
+            return Ok(None);
+        };
+        let leaves = self.load(&header)?.and_then(|leaves| leaves.into_iter().collect::<Option<Vec<_>>>());
+        let (Some(leaves), Some(last)) = (leaves, header.number.previous()) else { return Ok(None) };
+        let (chain, history) = (self.chain(), self.history());
+        let game = chain.game();
+        let covered_before = game.header(last).map_or(0, |(last, _)| last.deposit_count);
+        let covered: Vec<_> = game.deposits(covered_before, header.deposit_count).copied().collect();
+        let later: Vec<_> = game.deposits(header.deposit_count, game.deposit_count()).copied().collect();
+        let before = chain.past_tree(last).map(PastTree::restore);
+        let guarded = history.guarded();
+        Ok(before.map(|before| Suspect::new(header, &before, &leaves, &covered, &later, chain.ledger(), guarded)))
     }
 
     /// Returns the block that was convicted although this watcher held it for valid.
@@ -331,7 +367,10 @@ impl Judge {
                 let is_proven = index.get() < opaque || fault.rule() == Rule::R1;
                 Ok(is_proven.then(|| self.accuse(Place { block: header.number, index }, &fault)))
             }
-            BlockCheck::WrongUnspentRoot { .. } => Ok(None),
+            BlockCheck::WrongUnspentRoot { .. } => {
+                self.is_root_wrong = opaque == u32::MAX;
+                Ok(None)
+            }
         }
     }
 
@@ -343,7 +382,7 @@ impl Judge {
         let (Some(header), Some(opaque)) = (header, opaque.filter(|&opaque| self.searched != Some(opaque))) else {
             return Ok(());
         };
-        (self.searched, self.proof) = (Some(opaque), None);
+        (self.searched, self.proof, self.is_root_wrong) = (Some(opaque), None, false);
         self.judge_part(&header, opaque)?;
         self.chain_mut().set_verdict(number, Verdict::Withheld);
         Ok(())
@@ -398,7 +437,7 @@ impl Judge {
         if !matches!(bad, Some((_, Finding::Invalid(_)))) {
             self.proof = None;
         }
-        self.searched = None;
+        (self.searched, self.is_root_wrong) = (None, false);
         let before = std::mem::replace(&mut self.bad, bad);
         let mut chain = self.chain_mut();
         if let Some((number, _)) = before {

@@ -10,9 +10,11 @@
 //! | [`alarms`] | what a person must know |
 //! | [`duty`], [`responder`] | which acts are due on the root chain; sending them |
 //! | [`proving`] | the evidence for a broken rule, and which step of its proof is due |
+//! | [`suspect`], [`inquest`] | what is wrong with an unspent tree; the search for it |
+//! | [`missing`] | what is owed to claims that a tree lacks a coin, and the calls for it |
 //! | [`in_flight`] | what is owed to in-flight exits, and the calls for it |
 //! | [`distrust`] | whether the root chain's node can be believed |
-//! | [`servers`], [`fetching`] | getting bodies from servers that nobody believes |
+//! | [`servers`], [`fetching`] | getting bodies and memberships from servers that nobody believes |
 //! | [`sync`] | the loop that joins all of this |
 //! | [`api`], [`shared`], [`metrics`], [`config`] | HTTP and what it reads, series, settings |
 
@@ -26,12 +28,15 @@ pub mod fetching;
 pub mod finding;
 pub mod history;
 pub mod in_flight;
+pub mod inquest;
 pub mod judge;
 pub mod metrics;
+pub mod missing;
 pub mod proving;
 pub mod responder;
 pub mod servers;
 pub mod shared;
+pub mod suspect;
 pub mod sync;
 
 mod evidence;

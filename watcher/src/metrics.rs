@@ -9,6 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::missing::MissingAct;
+
 /// The series. Cloning is cheap; clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -36,6 +38,10 @@ pub struct Metrics {
     pub acts: Family<ActOutcome, Counter>,
     /// Proofs that a block is invalid, by outcome.
     pub convictions: Family<ActOutcome, Counter>,
+    /// Claims that an unspent tree lacks a coin, and what was done about them, by outcome.
+    pub missing_acts: Family<MissingOutcome, Counter>,
+    /// Such claims that are open, whoever made them.
+    pub missing_claims: Gauge<u64, AtomicU64>,
     /// Rewards for convictions in final root blocks.
     pub rewards: Counter,
     /// Whether a block was convicted.
@@ -73,6 +79,15 @@ pub struct ActOutcome {
     pub outcome: Outcome,
 }
 
+/// What became of an act about a coin that an unspent tree is said to lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MissingOutcome {
+    /// The act.
+    pub act: MissingAct,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
 /// What became of an act on the root chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub enum Outcome {
@@ -102,6 +117,8 @@ impl Metrics {
             server_failures: Family::default(),
             acts: Family::default(),
             convictions: Family::default(),
+            missing_acts: Family::default(),
+            missing_claims: Gauge::default(),
             rewards: Counter::default(),
             halted: Gauge::default(),
             judging_seconds: seconds(),
@@ -120,6 +137,8 @@ impl Metrics {
             server_failures,
             acts,
             convictions,
+            missing_acts,
+            missing_claims,
             rewards,
             halted,
             judging_seconds,
@@ -138,6 +157,8 @@ impl Metrics {
         registry.register("server_failures", "Bodies that a server did not give", server_failures);
         registry.register("acts", "Acts on the root chain by outcome", acts);
         registry.register("convictions", "Proofs that a block is invalid, by outcome", convictions);
+        registry.register("missing_acts", "Claims of missing coins and what was done about them", missing_acts);
+        registry.register("missing_claims", "Claims of missing coins that are open", missing_claims);
         registry.register("rewards", "Rewards for convictions", rewards);
         registry.register("halted", "Whether a block was convicted", halted);
         registry.register("judging_seconds", "Time to judge a block, signatures apart", judging_seconds);

@@ -3,14 +3,14 @@
 use alloy_primitives::B256;
 use plasmid_exit_game::block::{Header, decode_items};
 use plasmid_exit_game::exit::contract::ANNOUNCEMENT_AGE;
-use plasmid_exit_game::fault::{self, BlockData, Creation, Fault, FaultProof, LeafData};
+use plasmid_exit_game::fault::{self, BlockData, Creation, Fault, FaultProof, HeldKey, LeafData};
 use plasmid_exit_game::game::{Game, GameState};
 use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::position::{BlockNumber, Place, PositionKind};
 use plasmid_exit_game::signature::Domain;
 use plasmid_node::chain::Chain;
 
-use crate::history::History;
+use crate::history::{History, Source};
 
 /// Evidence with the name under which an accuser announces it. The same from every run: both follow from what is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,10 +68,25 @@ pub fn evidence(place: Place, fault: &Fault, chain: &Chain, history: &History) -
     fault::evidence(place, fault, &Held { chain, history }, chain.game())
 }
 
+/// Returns the complete evidence that the unspent tree of a block must not hold what it holds; `None` if the archive has lost
+/// it. R8.
+#[must_use]
+pub fn held_evidence(held: HeldKey, chain: &Chain, history: &History) -> Option<FaultProof> {
+    let number = held.header.number;
+    let spender = |output_id| {
+        let places = history.spends(output_id).filter_map(|spend| match spend.source {
+            Source::Block(place) => Some(place),
+            Source::Loose(_) => None,
+        });
+        places.filter(|place| place.block <= number).min()
+    };
+    fault::held_evidence(held, &Held { chain, history }, chain.game(), spender)
+}
+
 /// The blocks and deposits that this watcher holds, whatever it found of them.
-struct Held<'a> {
-    chain: &'a Chain,
-    history: &'a History,
+pub(crate) struct Held<'a> {
+    pub(crate) chain: &'a Chain,
+    pub(crate) history: &'a History,
 }
 
 impl BlockData for Held<'_> {

@@ -14,6 +14,7 @@ use plasmid_exit_game::exit::in_flight::guard::{OwnDuty, Payout};
 use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::fault::FaultProof;
 use plasmid_exit_game::output::OutputId;
+use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::signature::Domain;
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::Chain;
@@ -26,15 +27,17 @@ use plasmid_root_chain::sender::Sender;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::alarms::{Alarm, AlarmKind};
-use crate::duty::{self, ActId, Challenge, Due, Guard, Leave, Start};
+use crate::duty::{self, ActId, Challenge, Charge, Due, Guard, Leave, Start};
 use crate::evidence::{ActError, Spends, reading};
+use crate::finding::Finding;
 use crate::history::History;
 use crate::in_flight::{Creation, Owning, Showing, process_call, start_call};
 use crate::leaving;
-use crate::metrics::{ActOutcome, Metrics, Outcome};
+use crate::metrics::{ActOutcome, Metrics, MissingOutcome, Outcome};
+use crate::missing::{self, Missing, MissingAct, MissingDuty};
 use crate::proving::{Case, Step};
 
-/// Most acts on their way at a time; the most urgent go first.
+/// Most acts on their way at a time, those apart that the root chain shows done; the most urgent go first.
 const ACTS_MAX: usize = 16;
 /// Failures in a row after which somebody must know.
 const FAILURES_ALARMING: u32 = 3;
@@ -115,14 +118,27 @@ impl Responder {
         }
     }
 
+    /// Returns who acts.
+    #[must_use]
+    pub fn accounts(&self) -> &[Address] {
+        &self.guard.accounts
+    }
+
     /// Sends what is due and not on its way; stops what a reorganisation made pointless.
     ///
-    /// `bad_since` is the time of the first block that is not valid, if coins leave because of it; `proof` the evidence against
-    /// it, if it is invalid.
-    pub fn act(&mut self, chain: &Chain, history: &History, bad_since: Option<u64>, proof: Option<&FaultProof>) {
+    /// `bad` is the first bad block with what was found of it, `proof` the evidence against it, `lacking` a coin that its
+    /// unspent tree seems to lack.
+    pub fn act(
+        &mut self,
+        chain: &Chain,
+        history: &History,
+        bad: Option<&(BlockNumber, Finding)>,
+        proof: Option<&FaultProof>,
+        lacking: Option<Missing>,
+    ) {
         self.plead(proof);
-        let step = self.case.as_ref().and_then(|case| Some((case.step(chain.game(), &self.domain)?, case)));
-        let due = duty::due(chain, history, &self.guard, bad_since, step);
+        let conviction = self.case.as_ref().and_then(|case| Some((case.step(chain.game(), &self.domain)?, case)));
+        let due = duty::due(chain, history, &self.guard, &Charge { bad, conviction, lacking });
         let ids: BTreeSet<_> = due.iter().map(Due::id).collect();
         let is_due = |id: &ActId| ids.contains(id);
         self.sent.retain(|id, task| {
@@ -130,10 +146,8 @@ impl Responder {
             let is_done = id.is_done(chain.game());
             if is_done {
                 kill_point::reached("act-landed");
-                if matches!(id, ActId::Announce { .. }) {
-                    kill_point::reached("fault-announced");
-                } else if matches!(id, ActId::Prove { .. }) {
-                    kill_point::reached("fault-proven");
+                if let Some(point) = kill_point_of(id) {
+                    kill_point::reached(point);
                 }
             }
             let is_kept = is_due(id) || is_done;
@@ -143,13 +157,19 @@ impl Responder {
             is_kept
         });
         self.failed.retain(|id, _| is_due(id));
+        let mut waiting = self.sent.keys().filter(|id| !id.is_done(chain.game())).count();
         for act in &due {
             let id = act.id();
+            if waiting >= ACTS_MAX {
+                break;
+            }
             if !self.is_to_send(&id) {
                 continue;
             }
+            waiting += 1;
             match act {
                 Due::Convict(step, case) => self.convict(id, *step, case),
+                Due::Missing(duty) => self.act_on_missing(id, duty, chain, history),
                 Due::Challenge(challenge) => self.challenge(id, challenge, history),
                 Due::InFlight(duty) => self.defend(id, duty, chain, history),
                 Due::Own(duty) => self.act_for_owner(id, duty, chain),
@@ -199,6 +219,7 @@ impl Responder {
             ActId::Challenge { output_id, .. } => Some(*output_id),
             ActId::Announce { .. }
             | ActId::Prove { .. }
+            | ActId::Missing(_)
             | ActId::Leave { .. }
             | ActId::InFlight { .. }
             | ActId::Start { .. }
@@ -209,7 +230,7 @@ impl Responder {
 
     fn is_to_send(&self, id: &ActId) -> bool {
         let is_waiting = self.failed.get(id).is_some_and(|failure| failure.retry_at > Instant::now());
-        self.sent.len() < ACTS_MAX && !self.sent.contains_key(id) && !is_waiting
+        !self.sent.contains_key(id) && !is_waiting
     }
 
     /// Makes a case of the evidence, as the challenger announces it.
@@ -231,6 +252,13 @@ impl Responder {
             Step::Prove => self.root_chain.prove_fault(&case.proof),
         };
         self.send(id, sender, std::future::ready(Ok(call)));
+    }
+
+    fn act_on_missing(&mut self, id: ActId, duty: &MissingDuty, chain: &Chain, history: &History) {
+        let Some(sender) = self.challenger_of(&id) else { return };
+        let Some(showing) = missing::Showing::of(duty, chain, history) else { return self.lose(id) };
+        let (root_chain, bond_wei) = (self.root_chain.clone(), self.bonds.missing_bond_wei);
+        self.send(id, sender, reading(move || showing.call(&root_chain, bond_wei)));
     }
 
     fn challenge(&mut self, id: ActId, challenge: &Challenge, history: &History) {
@@ -323,15 +351,29 @@ impl Responder {
 
     fn count(&self, id: &ActId, outcome: Outcome) {
         self.metrics.acts.get_or_create(&ActOutcome { outcome }).inc();
-        if matches!(id, ActId::Prove { .. }) {
+        if matches!(id, ActId::Prove { .. } | ActId::Missing(MissingDuty { act: MissingAct::Convict, .. })) {
             self.metrics.convictions.get_or_create(&ActOutcome { outcome }).inc();
+        }
+        if let ActId::Missing(MissingDuty { act, .. }) = *id {
+            self.metrics.missing_acts.get_or_create(&MissingOutcome { act, outcome }).inc();
         }
     }
 
     fn count_rewards(&self, landed: &Landed) {
         let contract = self.root_chain.contract();
         let events = landed.logs.iter().filter_map(|log| decode_event(contract, log).ok());
-        let rewards = events.filter(|event| matches!(event, RootEvent::FaultRewarded { .. })).count();
+        let is_ours = |event: &RootEvent| matches!(event, RootEvent::FaultRewarded { accuser, .. } if self.senders.contains_key(accuser));
+        let rewards = events.filter(is_ours).count();
         self.metrics.rewards.inc_by(rewards as u64);
+    }
+}
+
+/// Where a test may kill the program once the act is done.
+fn kill_point_of(id: &ActId) -> Option<&'static str> {
+    match id {
+        ActId::Announce { .. } => Some("fault-announced"),
+        ActId::Prove { .. } => Some("fault-proven"),
+        ActId::Missing(MissingDuty { act: MissingAct::Claim, .. }) => Some("missing-claimed"),
+        _ => None,
     }
 }

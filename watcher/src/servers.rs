@@ -1,10 +1,13 @@
-//! The servers of bodies: operator and other watchers, one after the other until a body is whole. None is believed.
+//! The servers of bodies and memberships: operator and other watchers, one after the other. None is believed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use plasmid_exit_game::block::Header;
+use plasmid_exit_game::output::OutputId;
+use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::client::{Client, ClientError};
+use plasmid_node::wire::{Answer, BlockChoice, Unspent, UnspentQuery};
 
 use crate::body::{ServedBody, body_len_max};
 use crate::metrics::{FailureReason, Metrics, ServerFailure};
@@ -69,19 +72,35 @@ impl Servers {
         attempt
     }
 
+    /// Returns how many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Asks one of them which of these coins the unspent tree of a block holds. Returns what it shows, unchecked.
+    pub async fn unspent(&self, server: usize, number: BlockNumber, ids: &[OutputId]) -> Vec<Unspent> {
+        let Some(client) = self.clients.get(server) else { return Vec::new() };
+        let query = UnspentQuery { block: BlockChoice::Number(number), ids: ids.to_vec() };
+        let answers = client.unspent_many(&query).await.unwrap_or_else(|error| {
+            tracing::debug!(%number, server = client.url(), "no memberships: {error}");
+            self.metrics.server_failures.get_or_create(&ServerFailure { reason: reason_of(&error) }).inc();
+            Vec::new()
+        });
+        let shown = answers.into_iter().filter_map(|answer| match answer {
+            Answer::Done(unspent) => Some(unspent),
+            Answer::Problem(_) => None,
+        });
+        shown.collect()
+    }
+
     async fn ask(&self, client: &Client, header: Header) -> Result<ServedBody, FailureReason> {
         let (number, server) = (header.number, client.url());
         let bytes = match client.body(number, body_len_max(header.tx_count)).await {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::debug!(%number, server, "no body: {error}");
-                return Err(match error {
-                    ClientError::Unreachable { .. } | ClientError::TimedOut { .. } | ClientError::Url { .. } => {
-                        FailureReason::Unreachable
-                    }
-                    ClientError::Problem { .. } => FailureReason::Refused,
-                    ClientError::TooLarge { .. } | ClientError::Malformed { .. } => FailureReason::Lied,
-                });
+                return Err(reason_of(&error));
             }
         };
         let checked = tokio::task::spawn_blocking(move || ServedBody::check(header, bytes)).await;
@@ -89,5 +108,15 @@ impl Servers {
             tracing::warn!(%number, server, "the server lies: {error}");
             FailureReason::Lied
         })
+    }
+}
+
+fn reason_of(error: &ClientError) -> FailureReason {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::TimedOut { .. } | ClientError::Url { .. } => {
+            FailureReason::Unreachable
+        }
+        ClientError::Problem { .. } => FailureReason::Refused,
+        ClientError::TooLarge { .. } | ClientError::Malformed { .. } => FailureReason::Lied,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::output::OutputId;
+use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::chain::{Chain, SharedChain};
 use plasmid_node::http::{Events, ServiceStatus};
 
@@ -72,12 +73,18 @@ impl Shared {
 
     /// Returns the root-chain time before which exits of good coins are to be started, T + MEP − G, if a block is bad. §4.
     pub fn leave_before(&self, chain: &Chain) -> Option<u64> {
+        let (header, _) = chain.game().header(self.first_bad(chain)?)?;
+        Some(leave_before(header.timestamp, &chain.game().periods()))
+    }
+
+    /// Returns the first bad block, if there is one.
+    pub fn first_bad(&self, chain: &Chain) -> Option<BlockNumber> {
         let number = chain.last_local_block().next()?;
         let (header, _) = chain.game().header(number)?;
         let history = self.history();
         let record = history.record(number).filter(|record| record.commitment == header.commitment());
         let is_bad = chain.game().is_void(number) || record.is_some_and(|record| record.finding.is_bad());
-        is_bad.then(|| leave_before(header.timestamp, &chain.game().periods()))
+        is_bad.then_some(number)
     }
 
     /// Returns the alarms. A panic elsewhere leaves them whole.

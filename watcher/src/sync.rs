@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use plasmid_exit_game::facts::{RootBlock, RootEvent};
+use plasmid_exit_game::game::MissingClaim;
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_node::archive::Archive;
 use plasmid_node::chain::Chain;
@@ -21,11 +22,12 @@ use tokio::task::{AbortHandle, JoinSet, block_in_place};
 
 use crate::alarms::{Alarm, AlarmKind, AlarmsError, Outlook};
 use crate::distrust::{Count, Distrust};
-use crate::duty::time_to_leave;
 use crate::fetching::Fetching;
 use crate::finding::Finding;
+use crate::inquest::Inquest;
 use crate::judge::{Judge, JudgeError};
 use crate::metrics::Metrics;
+use crate::missing::{Claims, MissingAct, Owed};
 use crate::responder::Responder;
 use crate::servers::{Attempt, Servers};
 use crate::shared::{Shared, leave_before};
@@ -72,6 +74,7 @@ pub struct Watcher {
     steps: mpsc::Receiver<Followed>,
     follower: AbortHandle,
     fetching: Fetching,
+    inquest: Inquest,
     progress: Option<Progress>,
     /// When a new root block was last seen that was the node's head, by the machine's clock.
     head_seen: Instant,
@@ -101,6 +104,7 @@ impl Watcher {
             judge,
             steps,
             follower,
+            inquest: Inquest::new(servers.clone()),
             fetching: Fetching::new(servers),
             progress: None,
             head_seen: Instant::now(),
@@ -126,6 +130,7 @@ impl Watcher {
                 () = &mut shutdown => return Ok(()),
                 Some(step) = self.steps.recv() => block_in_place(|| self.take_step(step))?,
                 (began_at, attempt) = self.fetching.next() => block_in_place(|| self.take_attempt(began_at, &attempt))?,
+                found = self.inquest.next() => block_in_place(|| self.inquest.take(found, &self.judge)),
                 () = self.parts.responder.finished() => {}
                 Some(check) = self.checks.join_next() => {
                     if let Some(contract) = check.expect("asking the contract does not panic") {
@@ -208,9 +213,10 @@ impl Watcher {
         if self.is_at_head() {
             // Only at the head: grace counts from the first asking, in root-chain time, which runs fast while catching up.
             self.fetching.ask(&mut self.judge);
+            self.inquest.look(&mut self.judge, self.parts.responder.accounts())?;
             let (chain, history) = (self.judge.chain(), self.judge.history());
-            let bad_since = time_to_leave(chain.game(), self.judge.bad());
-            self.parts.responder.act(&chain, &history, bad_since, self.judge.proof());
+            let proof = self.judge.proof().or(self.inquest.proof());
+            self.parts.responder.act(&chain, &history, self.judge.bad(), proof, self.inquest.lacking());
             drop((chain, history));
             self.cross_check();
         }
@@ -232,6 +238,8 @@ impl Watcher {
             let message = format!("the archive has lost evidence against block {number}: it cannot be proven");
             alarming.push(Alarm::new(AlarmKind::ActFails, &format!("proof-{number}"), now, message));
         }
+        alarming.extend(self.inquest.alarm(now));
+        alarming.extend(self.false_claims(now));
         alarming.extend(self.end_of_chain(now));
         let silence = self.head_seen.elapsed();
         if let Some(why) = self.distrust.why() {
@@ -259,6 +267,24 @@ impl Watcher {
             self.shared.events.publish(EventKind::Alarm, &alarm);
         }
         Ok(())
+    }
+
+    /// Returns the alarms about claims against valid blocks. §3, R9.
+    fn false_claims(&self, now: u64) -> Vec<Alarm> {
+        let chain = self.judge.chain();
+        let claims = Claims { game: chain.game(), last_valid: chain.verified_block(), first_bad: None };
+        let alarm = |claim: &MissingClaim| {
+            let Owed { act: MissingAct::Answer, before, .. } = claims.owed(claim, &[])? else { return None };
+            let MissingClaim { number, position, output_id, .. } = *claim;
+            let before = before.unwrap_or_default();
+            let message = format!(
+                "somebody claims that the unspent tree of block {number}, which is valid, lacks coin {output_id}: this must be \
+                 answered before {before}"
+            );
+            let alarm = Alarm::new(AlarmKind::MissingClaim, &format!("{number}-{position}"), now, message);
+            Some(Alarm { block: Some(number), ..alarm })
+        };
+        chain.game().missing_claims().filter_map(alarm).collect()
     }
 
     /// Returns the alarms about a conviction. §3, §4.
@@ -301,6 +327,9 @@ impl Watcher {
         metrics.root_lag_blocks.set(self.progress.map_or(0, |progress| progress.total.saturating_sub(progress.done)));
         metrics.root_silence_seconds.set(i64::try_from(self.head_seen.elapsed().as_secs()).unwrap_or(i64::MAX));
         metrics.blind.set(is_blind.into());
+        metrics
+            .missing_claims
+            .set(chain.game().missing_claims().filter(|claim| claim.claimed_at.is_some()).count() as u64);
         metrics.halted.set(chain.game().halt().is_some().into());
         let mut status = self.shared.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.synced = self.is_at_head() && self.judge.is_done() && !is_blind;
@@ -346,6 +375,7 @@ impl Watcher {
                 RootEvent::ExitAssigned { output_id, .. } => (EventKind::Exit, *output_id, "assigned"),
                 RootEvent::ExitPaid { output_id, .. } => (EventKind::Exit, *output_id, "paid"),
                 RootEvent::ExitReturned { output_id, .. } => (EventKind::Exit, *output_id, "returned"),
+                RootEvent::CoinWithdrawn { output_id, .. } => (EventKind::Exit, *output_id, "withdrawn"),
                 RootEvent::Deposited(_)
                 | RootEvent::InFlight { .. }
                 | RootEvent::AssetRecorded { .. }
@@ -361,6 +391,10 @@ impl Watcher {
                 | RootEvent::BondWithdrawn { .. }
                 | RootEvent::OperatorProposed { .. }
                 | RootEvent::OperatorAccepted { .. }
+                | RootEvent::MissingClaimed { .. }
+                | RootEvent::MissingAnswered { .. }
+                | RootEvent::MissingConvicted { .. }
+                | RootEvent::MissingReturned { .. }
                 | RootEvent::ChainClosed => continue,
             };
             self.shared.events.publish(kind, &ExitEvent { id: id.to_string(), what });
@@ -406,6 +440,7 @@ impl Watcher {
         let Parts { root_chain, deployment, follower, archive, .. } = &self.parts;
         let chain = Chain::new(deployment.periods, follower.finality_depth, archive.clone());
         *self.shared.chain.write().expect("no writer panics") = chain;
+        self.inquest.end();
         self.judge = Judge::new(self.shared.chain.clone(), self.shared.history.clone(), deployment.domain());
         self.progress = None;
         self.follower.abort();

@@ -27,6 +27,9 @@ pub(crate) const FAULTS_JSON: &str = include_str!("../../artifacts/Faults.json")
 /// The same of the facet for the operator's bond and keys, and the end of the chain.
 pub(crate) const OPERATIONS_JSON: &str = include_str!("../../artifacts/Operations.json");
 
+/// The same of the facet for the unspent tree: what it must not hold or lack, and the settlement by it.
+pub(crate) const UNSPENT_TREE_JSON: &str = include_str!("../../artifacts/UnspentTree.json");
+
 static ROOT_CHAIN: LazyLock<Artifact> =
     LazyLock::new(|| serde_json::from_str(ROOT_CHAIN_JSON).expect("a test parses the committed artifact"));
 

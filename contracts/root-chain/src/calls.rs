@@ -17,6 +17,7 @@ use crate::node::{Call, GasLimit};
 mod faults;
 mod in_flight;
 mod operations;
+mod unspent;
 
 pub use self::faults::announcement_of;
 pub use self::in_flight::{InputProof, PieceRecord, Spend};

@@ -6,7 +6,7 @@ use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::facts::RootRef;
 use plasmid_exit_game::fault::Conviction;
 use plasmid_exit_game::output::{OutputId, TxHash};
-use plasmid_exit_game::position::BlockNumber;
+use plasmid_exit_game::position::{BlockNumber, Position};
 use plasmid_exit_game::signature::Domain;
 
 use crate::bindings::{DecodeError, Fields, Value, decode_root_chain_result, encode_root_chain_call};
@@ -66,6 +66,8 @@ pub struct Bonds {
     pub fault_slash_wei: u128,
     /// What it loses by a broken receipt, in wei, once a block. §3.
     pub receipt_slash_wei: u128,
+    /// What whoever claims that an unspent tree lacks a coin puts up, in wei. §3 (R9).
+    pub missing_bond_wei: u128,
 }
 
 impl Bonds {
@@ -94,6 +96,24 @@ pub struct ChildChain {
     pub halted_at: Option<u64>,
     /// When the chain was closed, in seconds. §8.
     pub closed_at: Option<u64>,
+}
+
+/// A claim that a block's unspent tree lacks a coin: made once, on record for ever. §3 (R9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MissingClaim {
+    /// Who made it.
+    pub claimant: Address,
+    /// What it says, until it ends.
+    pub open: Option<OpenClaim>,
+}
+
+/// What an open claim says. §3 (R9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenClaim {
+    /// When it was made, in seconds.
+    pub claimed_at: u64,
+    /// What the tree must hold under the position. §1.8.
+    pub value: B256,
 }
 
 /// What is left of what the operator put up. §3.
@@ -211,6 +231,7 @@ impl RootChain {
                     piece_bounty_per_input_wei: fields.uint()?,
                     fault_slash_wei: fields.uint()?,
                     receipt_slash_wei: fields.uint()?,
+                    missing_bond_wei: fields.uint()?,
                 })
             })
             .await?;
@@ -405,6 +426,24 @@ impl RootChain {
     /// [`ReadError`], as for every question.
     pub async fn slashed_receipt(&self, number: BlockNumber) -> Result<Option<Conviction>, ReadError> {
         self.view("slashedReceipts", &[number.get().into()], conviction).await
+    }
+
+    /// Returns the claim that a block's unspent tree lacks the coin at a position, if there ever was one. §3 (R9).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn missing_claim(
+        &self,
+        number: BlockNumber,
+        position: Position,
+    ) -> Result<Option<MissingClaim>, ReadError> {
+        self.view("missingClaims", &[number.get().into(), position.bits().into()], |fields| {
+            let (claimant, claimed_at, value) = (fields.address()?, fields.uint()?, fields.word()?);
+            let open = (claimed_at != 0).then_some(OpenClaim { claimed_at, value });
+            Ok((!claimant.is_zero()).then_some(MissingClaim { claimant, open }))
+        })
+        .await
     }
 
     async fn view<T>(

@@ -4,7 +4,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use plasmid_exit_game::exit::key::Periods;
 
 use crate::bindings::{
-    EncodeError, FAULTS_JSON, IN_FLIGHT_EXITS_JSON, OPERATIONS_JSON, ROOT_CHAIN_JSON, Value, encode_creation,
+    EncodeError, FAULTS_JSON, IN_FLIGHT_EXITS_JSON, OPERATIONS_JSON, ROOT_CHAIN_JSON, UNSPENT_TREE_JSON, Value,
+    encode_creation,
 };
 use crate::client::{Bonds, Deployment, RootChain};
 use crate::node::{Call, GasLimit, Landed, ReadError};
@@ -32,11 +33,14 @@ pub const PROCESS_PIECE_GAS: u128 = 105_000;
 pub const PROCESS_PIECE_GAS_PER_INPUT: u128 = 25_000;
 
 /// Gas of an announcement.
-pub const ANNOUNCE_GAS: u128 = 50_000;
+pub const ANNOUNCE_GAS: u128 = 51_000;
 /// Most gas of a proof that a block is invalid, whatever its rule: the contract's tests hold each prover to it.
 pub const PROVE_FAULT_GAS: u128 = 3_000_000;
 /// Gas of the dearest proof that a receipt is broken: two leaves, each by the deepest proof.
 pub const PROVE_RECEIPT_GAS: u128 = 135_000;
+/// Gas of the dearest answer to a claim that an unspent tree lacks a coin: a membership with all siblings, or a spend of 16
+/// inputs and 16 outputs by the deepest proof.
+pub const ANSWER_MISSING_GAS: u128 = 135_000;
 /// Broken receipts that the bond covers beside one fault, where nothing else is said.
 const RECEIPTS_COVERED: u128 = 4;
 
@@ -69,7 +73,8 @@ impl Bonds {
     ///
     /// A bounty pays for processing one exit or piece; its bond covers the challenge twice and holds back the bounty. What
     /// a start or a challenge of canonicity puts up covers a response twice. What is slashed is twice the reward, which covers
-    /// announcement and proof twice: the least that is fair. A chain that holds much may want more.
+    /// announcement and proof twice: the least that is fair. A chain that holds much may want more. A claim that a coin is
+    /// missing covers its answer three times.
     #[must_use]
     pub fn at_base_fee(base_fee_wei: u128) -> Option<Self> {
         let exit_bounty_wei = base_fee_wei.checked_mul(PROCESS_EXIT_GAS)?;
@@ -87,6 +92,7 @@ impl Bonds {
             piece_bounty_per_input_wei,
             fault_slash_wei: twice(2 * (ANNOUNCE_GAS + PROVE_FAULT_GAS))?,
             receipt_slash_wei: twice(2 * (ANNOUNCE_GAS + PROVE_RECEIPT_GAS))?,
+            missing_bond_wei: base_fee_wei.checked_mul(3 * ANSWER_MISSING_GAS)?,
         })
     }
 
@@ -122,10 +128,11 @@ pub async fn deploy(sender: &Sender, parameters: &Parameters) -> Result<Deployed
         bonds.piece_bounty_per_input_wei.into(),
         bonds.fault_slash_wei.into(),
         bonds.receipt_slash_wei.into(),
+        bonds.missing_bond_wei.into(),
     ]);
     // What seldom runs is code of its own, with the same parameters.
     let (mut facets, mut gas_used) = (Vec::new(), 0u64);
-    for artifact in [IN_FLIGHT_EXITS_JSON, FAULTS_JSON, OPERATIONS_JSON] {
+    for artifact in [IN_FLIGHT_EXITS_JSON, FAULTS_JSON, OPERATIONS_JSON, UNSPENT_TREE_JSON] {
         let (facet, landed) = deploy_artifact(sender, artifact, std::slice::from_ref(&parameters)).await?;
         facets.push(facet.into());
         gas_used = gas_used.saturating_add(landed.gas_used);

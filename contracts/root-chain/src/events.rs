@@ -13,6 +13,7 @@ use crate::node::Log;
 mod faults;
 pub(crate) mod in_flight;
 mod operations;
+mod unspent;
 
 /// `AssetStandard.Erc20`, the only standard of version 1 (§1.2).
 const ERC20: u64 = 1;
@@ -67,14 +68,15 @@ pub fn decode_event(contract: Address, log: &Log) -> Result<RootEvent, EventErro
             amount: fields.uint()?,
         },
         _ => {
-            let event = match in_flight::decode_step(name, &mut fields)? {
-                Some((tx_hash, step)) => Some(RootEvent::InFlight { tx_hash, step: Box::new(step) }),
-                None => match faults::decode(name, &mut fields)? {
-                    Some(event) => Some(event),
-                    None => operations::decode(name, &mut fields)?,
-                },
-            };
-            event.ok_or(DecodeError::UnknownEvent { topic: log.topics.first().copied() })?
+            if let Some((tx_hash, step)) = in_flight::decode_step(name, &mut fields)? {
+                return Ok(RootEvent::InFlight { tx_hash, step: Box::new(step) });
+            }
+            for decode in [faults::decode, unspent::decode, operations::decode] {
+                if let Some(event) = decode(name, &mut fields)? {
+                    return Ok(event);
+                }
+            }
+            return Err(DecodeError::UnknownEvent { topic: log.topics.first().copied() }.into());
         }
     })
 }
@@ -110,6 +112,10 @@ fn block_number(fields: &mut Fields) -> Result<BlockNumber, DecodeError> {
     BlockNumber::new(fields.uint()?).ok_or_else(|| fields.out_of_form())
 }
 
+fn position(fields: &mut Fields) -> Result<Position, DecodeError> {
+    Position::from_bits(fields.uint()?).ok_or_else(|| fields.out_of_form())
+}
+
 fn header(fields: &mut Fields) -> Result<Header, DecodeError> {
     Ok(Header {
         number: block_number(fields)?,
@@ -123,7 +129,7 @@ fn header(fields: &mut Fields) -> Result<Header, DecodeError> {
 
 fn exit_record(fields: &mut Fields) -> Result<ExitRecord, DecodeError> {
     let output_id = OutputId(fields.word()?);
-    let position = Position::from_bits(fields.uint()?).ok_or_else(|| fields.out_of_form())?;
+    let position = position(fields)?;
     Ok(ExitRecord { output_id, position, output: output(fields)?, key: fields.uint()? })
 }
 
@@ -224,11 +230,11 @@ mod tests {
         };
         let number = BlockNumber::new(5).unwrap();
         let (accuser, slashed) = (Address::repeat_byte(2), U256::from(9));
-        let rules = [Rule::R1, Rule::R2, Rule::R3, Rule::R4, Rule::R5, Rule::R6, Rule::R7];
+        let rules = [Rule::R1, Rule::R2, Rule::R3, Rule::R4, Rule::R5, Rule::R6, Rule::R7, Rule::R8, Rule::R9];
         for (bits, rule) in (1..).zip(rules) {
             assert_eq!(proven(5, bits), Ok(RootEvent::FaultProven { number, rule, accuser, evidence, slashed }));
         }
-        for (number, rule) in [(5, 0), (5, 8), (5, 255), (5, 256), (1 << 39, 1), (u64::MAX, 1)] {
+        for (number, rule) in [(5, 0), (5, 10), (5, 255), (5, 256), (1 << 39, 1), (u64::MAX, 1)] {
             let form = EventError::Decode(DecodeError::Form { of: "FaultProven".to_owned() });
             assert_eq!(proven(number, rule), Err(form), "block {number}, rule {rule}");
         }
@@ -258,6 +264,52 @@ mod tests {
             ("ChainClosed()", vec![], vec![word(1)]),
             ("FaultAnnounced(bytes32)", vec![], vec![word(1)]),
             ("ReceiptSlashed(uint64,address,bytes32,uint256)", vec![word(1 << 39), word(2)], vec![word(3), word(4)]),
+        ] {
+            assert!(decode(signature, &topics, &data).is_err(), "{signature} {topics:?} {data:?}");
+        }
+    }
+
+    #[test]
+    fn a_claim_is_about_a_position_in_a_block() {
+        let word = |number: u64| B256::from(U256::from(number));
+        let (account, id, value) = (Address::repeat_byte(2), B256::repeat_byte(3), B256::repeat_byte(4));
+        let decode = |signature, topics: &[B256], data: &[B256]| decode_event(CONTRACT, &log(signature, topics, data));
+        let claimed = "MissingClaimed(uint64,uint64,bytes32,bytes32,address)";
+        let deposit = Position::of_deposit(7).unwrap();
+        let event = RootEvent::MissingClaimed {
+            number: BlockNumber::new(5).unwrap(),
+            position: deposit,
+            output_id: OutputId(id),
+            value,
+            claimant: account,
+        };
+        let topics = [word(5), id, account.into_word()];
+        assert_eq!(decode(claimed, &topics, &[word(deposit.bits()), value]), Ok(event));
+        let withdrawn = "CoinWithdrawn(bytes32,address,address,uint128,uint128,bool)";
+        let asset = Address::ZERO;
+        let event = RootEvent::CoinWithdrawn {
+            output_id: OutputId(id),
+            payee: account,
+            asset,
+            amount: 9,
+            paid: 8,
+            credited: true,
+        };
+        let of_coin = [id, account.into_word(), asset.into_word()];
+        assert_eq!(decode(withdrawn, &of_coin, &[word(9), word(8), word(1)]), Ok(event));
+
+        let answered = "MissingAnswered(uint64,uint64,address)";
+        let no_position = deposit.bits() | 1;
+        for (signature, topics, data) in [
+            (claimed, topics.to_vec(), vec![word(no_position), value]),
+            (claimed, vec![word(1 << 39), id, account.into_word()], vec![word(1), value]),
+            (claimed, vec![word(5), id], vec![word(1), value]),
+            (claimed, topics.to_vec(), vec![word(1)]),
+            (answered, vec![word(5), B256::repeat_byte(1)], vec![word(1)]),
+            (answered, vec![word(5), account.into_word()], vec![B256::repeat_byte(1)]),
+            (withdrawn, of_coin.to_vec(), vec![word(9), word(8), word(2)]),
+            (withdrawn, of_coin.to_vec(), vec![B256::from(U256::from(1) << 128), word(8), word(1)]),
+            (withdrawn, of_coin[..2].to_vec(), vec![word(9), word(8), word(1)]),
         ] {
             assert!(decode(signature, &topics, &data).is_err(), "{signature} {topics:?} {data:?}");
         }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Convictions} from "../Convictions.sol";
 import {RootChainBase} from "../RootChainBase.sol";
 import {IFaults} from "../interfaces/IFaults.sol";
 import {IInFlightExits} from "../interfaces/IInFlightExits.sol";
 import {IRootChain} from "../interfaces/IRootChain.sol";
 import {Commitments} from "../libraries/Commitments.sol";
+import {Creations} from "../libraries/Creations.sol";
 import {ExitTiming} from "../libraries/ExitTiming.sol";
 import {Signing} from "../libraries/Signing.sol";
 import {TransactionCodec} from "../libraries/TransactionCodec.sol";
@@ -21,20 +23,16 @@ import {Position} from "../types/Position.sol";
 /// @title Faults: announce, prove, halt, slash
 /// @notice §3. A facet: `RootChain` runs its code on the storage of its own. Called by itself, it has no block, so that
 /// nothing can be proven to it.
-contract Faults is IFaults, RootChainBase {
+contract Faults is IFaults, Convictions {
+    using Creations for Creation;
     using Signing for bytes;
     using TransactionCodec for bytes;
     using WitnessCodec for bytes;
 
-    uint256 private constant DEPOSIT_FIELDS_LENGTH = 20 + 20 + 16;
     uint256 private constant HASH_LENGTH = 32;
     uint256 private constant SIGNATURE_LENGTH = 64;
     /// §1.7.
     uint256 private constant TX_COUNT_MAX = 1 << 20;
-    /// An announcement is good once it is so many root blocks old.
-    uint256 private constant ANNOUNCEMENT_AGE = 2;
-    /// Where burnt ether goes: nobody has its key.
-    address private constant NOBODY = address(0);
 
     constructor(IRootChain.Parameters memory parameters) RootChainBase(parameters) {}
 
@@ -218,18 +216,6 @@ contract Faults is IFaults, RootChainBase {
         _requireConvictable(proof.header);
     }
 
-    /// Refuses a block that is void without having been convicted, or whose time to be convicted is over. §3.
-    function _requireConvictable(IRootChain.Header calldata header) private view {
-        uint64 number = header.number;
-        if (number >= _firstVoidBlock()) {
-            Conviction memory conviction = _convictions[number];
-            require(conviction.rootBlock != 0, IRootChain.VoidBlock(number));
-            require(conviction.reward != 0, AlreadyConvicted(number));
-        }
-        uint64 until = uint64(header.timestamp + 2 * MINIMUM_EXIT_PERIOD);
-        require(block.timestamp < until, TooLateToProve(until));
-    }
-
     /// As `_accuse`, of a transaction that is canonical, witness and all, and has the input.
     function _accuseCanonical(
         bytes calldata body,
@@ -269,23 +255,9 @@ contract Faults is IFaults, RootChainBase {
 
     /// Returns whether the coin was made at an earlier place of the child chain. R3.
     function _isMadeAt(Position position, bytes32 id, Origin calldata origin) private view returns (bool) {
-        uint64 number = position.blockNumber();
-        if (number == 0) return false;
-        IRootChain.Header calldata header = origin.header;
-        require(header.number == number && _blocks[number] == Commitments.ofShownHeader(header), NotTheOrigin());
-        uint32 txIndex = position.transactionIn();
-        if (txIndex >= header.txCount) return false;
-        bytes32 txHash = origin.txHash;
-        bool isEmpty = txHash == 0 && origin.witnessHash == 0;
-        bytes32 leaf = isEmpty ? bytes32(0) : TransactionTree.leaf(txHash, origin.witnessHash);
-        require(TransactionTree.holds(header, txIndex, leaf, origin.path), NotTheOrigin());
         uint8 index = position.outputIn();
-        if (isEmpty || TransactionCodec.outputId(txHash, index) != id) return false;
-        bytes calldata body = origin.body;
-        require(body.hashOf() == txHash, NotTheOrigin());
-        if (!body.isCanonical() || index >= body.outputCount()) return false;
-        require(keccak256(origin.witness) == origin.witnessHash, NotTheOrigin());
-        return origin.witness.isCanonical(TransactionCodec.inputCount(body));
+        return _hasLeaf(position, origin) && TransactionCodec.outputId(origin.txHash, index) == id
+            && _makesOutput(origin, index);
     }
 
     /// Returns whether what is shown made the coin, and is not the deposit with this nonce. R3.
@@ -295,7 +267,7 @@ contract Faults is IFaults, RootChainBase {
             return creation.index < FIRST_OUTPUT_PIECE
                 && TransactionCodec.outputId(bytes32(fields), uint8(creation.index)) == id;
         }
-        return creation.index != nonce && fields.length == DEPOSIT_FIELDS_LENGTH && _depositIdOf(creation) == id;
+        return creation.index != nonce && creation.isDeposit() && creation.depositId() == id;
     }
 
     /// Returns what a coin is, by what made it. §1.4.
@@ -304,24 +276,14 @@ contract Faults is IFaults, RootChainBase {
         pure
         returns (address owner, address asset, uint128 amount)
     {
-        bytes calldata fields = creation.fields;
-        if (fields.length == DEPOSIT_FIELDS_LENGTH) {
-            require(_depositIdOf(creation) == id, NotTheCreation(id));
-            return (address(bytes20(fields[:20])), address(bytes20(fields[20:40])), uint128(bytes16(fields[40:])));
+        if (creation.isDeposit()) {
+            require(creation.depositId() == id, NotTheCreation(id));
+            return creation.depositOf();
         }
-        require(fields.isCanonical() && creation.index < fields.outputCount(), NotTheCreation(id));
-        require(TransactionCodec.outputId(fields.hashOf(), uint8(creation.index)) == id, NotTheCreation(id));
-        return fields.outputAt(creation.index);
-    }
-
-    function _depositIdOf(Creation calldata creation) private pure returns (bytes32) {
-        bytes calldata fields = creation.fields;
-        return TransactionCodec.depositId(
-            creation.index,
-            address(bytes20(fields[:20])),
-            address(bytes20(fields[20:40])),
-            uint128(bytes16(fields[40:]))
-        );
+        bytes calldata body = creation.fields;
+        require(creation.isOutput(), NotTheCreation(id));
+        require(TransactionCodec.outputId(body.hashOf(), uint8(creation.index)) == id, NotTheCreation(id));
+        return body.outputAt(creation.index);
     }
 
     /// Returns whether a transaction neither makes nor loses value, by what made its inputs. R5.
@@ -403,31 +365,6 @@ contract Faults is IFaults, RootChainBase {
         return block.timestamp < _latest(receipt) + MINIMUM_EXIT_PERIOD;
     }
 
-    // ----------------------------------------------------------- convictions
-
-    /// Halts the chain at the accused block if the fault is there; refuses the call if not. §3.
-    function _convictIf(bool isFault, IRootChain.Header calldata header, uint8 rule) private {
-        require(isFault, NotAFault());
-        uint64 number = header.number;
-        bytes32 evidence = keccak256(msg.data);
-        Conviction memory conviction = _convictions[number];
-        bool isNew = conviction.rootBlock == 0;
-        if (isNew) {
-            _halt = _halt.withHalt(number, block.timestamp);
-            uint128 slashed = _atMost(FAULT_SLASH, _operatorBond.faultPart);
-            _operatorBond.faultPart -= slashed;
-            _updateStopped();
-            emit FaultProven(number, rule, msg.sender, evidence, slashed);
-            conviction = _burnHalf(slashed);
-        }
-        uint128 reward = _takeReward(conviction, evidence);
-        require(isNew || reward != 0, AlreadyConvicted(number));
-        _convictions[number] = conviction;
-        if (reward == 0) return;
-        emit FaultRewarded(number, msg.sender, reward);
-        _payOrCredit(Transfers.ETHER, msg.sender, reward);
-    }
-
     /// Slashes a broken receipt, or pays the reward that waits for it. §3.
     function _slashReceipt(uint64 number, Conviction memory slashing) private {
         bytes32 evidence = keccak256(msg.data);
@@ -445,24 +382,5 @@ contract Faults is IFaults, RootChainBase {
         if (reward == 0) return;
         emit ReceiptRewarded(number, msg.sender, reward);
         _payOrCredit(Transfers.ETHER, msg.sender, reward);
-    }
-
-    /// Burns half of a slash, rounded up, and returns what is kept of it now: the other half waits.
-    function _burnHalf(uint128 slashed) private returns (Conviction memory) {
-        uint128 reward = slashed / 2;
-        _payOrCredit(Transfers.ETHER, NOBODY, slashed - reward);
-        return Conviction({rootBlock: uint64(block.number), reward: reward});
-    }
-
-    /// Takes the reward out if the caller announced this evidence in time, and returns it.
-    function _takeReward(Conviction memory conviction, bytes32 evidence) private view returns (uint128 reward) {
-        uint256 announcedIn = _announcements[keccak256(abi.encodePacked(msg.sender, evidence))];
-        if (announcedIn == 0 || announcedIn + ANNOUNCEMENT_AGE > conviction.rootBlock) return 0;
-        reward = conviction.reward;
-        conviction.reward = 0;
-    }
-
-    function _atMost(uint256 slash, uint128 part) private pure returns (uint128) {
-        return slash < part ? uint128(slash) : part;
     }
 }

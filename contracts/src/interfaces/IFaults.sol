@@ -63,7 +63,7 @@ interface IFaults {
     /// Evidence that nobody has seen was announced: `H(sender 20 ‖ H(calldata of the proving call))`.
     event FaultAnnounced(bytes32 indexed announcement);
 
-    /// A block was proven to break a rule, 1 to 7 for R1 to R7: it and all later ones are void. `evidence` is the hash of
+    /// A block was proven to break a rule, 1 to 9 for R1 to R9: it and all later ones are void. `evidence` is the hash of
     /// the proving call's calldata.
     event FaultProven(uint64 indexed number, uint8 rule, address indexed accuser, bytes32 evidence, uint256 slashed);
 

@@ -36,6 +36,8 @@ interface IRootChain {
         uint128 faultSlash;
         /// Wei that a broken receipt takes, likewise.
         uint128 receiptSlash;
+        /// Wei that whoever claims a coin missing from an unspent tree puts up.
+        uint128 missingBond;
     }
 
     /// The parts of the contract that are code of their own, deployed with the same parameters.
@@ -43,6 +45,7 @@ interface IRootChain {
         address inFlightExits;
         address faults;
         address operations;
+        address unspentTree;
     }
 
     /// The periods that all deadlines derive from.
@@ -68,6 +71,7 @@ interface IRootChain {
         uint128 pieceBountyPerInput;
         uint128 faultSlash;
         uint128 receiptSlash;
+        uint128 missingBond;
     }
 
     /// The child chain as the root chain knows it.
@@ -378,6 +382,13 @@ interface IRootChain {
 
     /// @notice As `convictions`, of the slash of a receipt for a block.
     function slashedReceipts(uint64 number) external view returns (uint64 rootBlock, uint128 reward);
+
+    /// @notice Returns a claim that a block's unspent tree lacks a coin: time and value are zero once it has ended, all is
+    /// zero if it was never made. §3 (R9).
+    function missingClaims(uint64 number, Position position)
+        external
+        view
+        returns (address claimant, uint64 claimedAt, bytes32 value);
 
     /// @notice Returns the root block in which the contract was deployed.
     function deploymentBlock() external view returns (uint64 number);

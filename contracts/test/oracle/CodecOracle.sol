@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IRootChain} from "../../src/interfaces/IRootChain.sol";
 import {Commitments} from "../../src/libraries/Commitments.sol";
 import {ExitTiming} from "../../src/libraries/ExitTiming.sol";
+import {Membership} from "../../src/libraries/Membership.sol";
 import {Signing} from "../../src/libraries/Signing.sol";
 import {TransactionCodec} from "../../src/libraries/TransactionCodec.sol";
 import {TransactionTree} from "../../src/libraries/TransactionTree.sol";
@@ -61,6 +62,10 @@ contract CodecOracle {
 
     function treeDepth(uint32 count) external pure returns (uint256) {
         return TransactionTree.depth(count);
+    }
+
+    function holds(bytes32 treeRoot, uint64 key, bytes32 value, bytes calldata proof) external pure returns (bool) {
+        return Membership.holds(treeRoot, key, value, proof);
     }
 
     function headerCommitment(IRootChain.Header calldata header) external pure returns (bytes32) {

@@ -19,7 +19,7 @@ use crate::session::{Session, transact};
   plasmid close-chain --account alice
 
 Anybody may close a chain that had no block for its sunset time. From then on it takes no deposits and no blocks; coins leave
-by their exits as before.")]
+by their exits as before, and later by `plasmid settle`.")]
 pub(crate) struct CloseChainArgs {
     /// Show when the chain can be closed, and what that costs, and close nothing
     #[arg(long)]

@@ -228,7 +228,9 @@ fn next(holding: &Holding, deadline: Option<u64>, prospects: &Prospects) -> Stri
     match holding.coin.state {
         CoinState::Pending | CoinState::Committed | CoinState::Final if is_over => {
             let what = if is_closed { "closed" } else { "halted" };
-            format!("the owner, since the chain is {what}: `plasmid exit start`{before}")
+            format!(
+                "the owner, since the chain is {what}: `plasmid exit start`{before}, or in the end `plasmid settle`"
+            )
         }
         CoinState::Accepted if is_over => {
             format!("the owner, since its block will not be committed: {in_flight}{before}")
@@ -340,6 +342,10 @@ fn about(event: &RootEvent, holding: &Holding) -> Option<String> {
         }
         RootEvent::ExitReturned { output_id, payee } if *output_id == id => {
             Some(format!("its exit returned the bond to {payee} and paid nothing"))
+        }
+        RootEvent::CoinWithdrawn { output_id, payee, paid, credited, .. } if *output_id == id => {
+            let how = if *credited { "credited to" } else { "paid to" };
+            Some(format!("{} {how} {payee} in the settlement", shown(*paid, holding.coin.output.asset)))
         }
         RootEvent::InFlight { tx_hash, step } => about_in_flight(*tx_hash, step, holding),
         _ => None,

@@ -80,6 +80,8 @@ pub(crate) struct Report {
     #[serde(with = "form")]
     receipt_slash: u128,
     #[serde(with = "form")]
+    missing_bond: u128,
+    #[serde(with = "form")]
     operator_bond: u128,
     gas_used: u64,
 }
@@ -100,6 +102,11 @@ impl fmt::Display for Report {
             "exit bond    {}, of which bounty {}",
             shown(self.exit_bond, ETHER),
             shown(self.exit_bounty, ETHER)
+        )?;
+        writeln!(
+            f,
+            "claim bond   {} to say that a block's unspent tree lacks a coin",
+            shown(self.missing_bond, ETHER)
         )?;
         let slashes = [self.fault_slash, self.receipt_slash].map(|slash| shown(slash, ETHER));
         let [fault, receipt] = slashes;
@@ -149,6 +156,7 @@ pub(crate) async fn deploy(sender: &Sender, args: &DeployArgs) -> anyhow::Result
         exit_bounty: deployment.bonds.exit_bounty_wei,
         fault_slash: deployment.bonds.fault_slash_wei,
         receipt_slash: deployment.bonds.receipt_slash_wei,
+        missing_bond: deployment.bonds.missing_bond_wei,
         operator_bond: operator_bond_wei,
         gas_used,
     })

@@ -131,7 +131,8 @@ pub(crate) fn is_not_found(error: &ClientError) -> bool {
     matches!(error, ClientError::Problem { problem, .. } if problem.code == Code::NotFound)
 }
 
-async fn coins_of(server: &Client, owner: Address) -> Result<Vec<Coin>, ClientError> {
+/// Returns all coins of `owner` that a server knows, spent ones too.
+pub(crate) async fn coins_of(server: &Client, owner: Address) -> Result<Vec<Coin>, ClientError> {
     let mut coins = Vec::new();
     let mut cursor: Option<String> = None;
     loop {

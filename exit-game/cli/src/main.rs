@@ -28,6 +28,7 @@ mod receipts;
 mod report;
 mod send;
 mod session;
+mod settle;
 mod wallet;
 
 /// Deposit, pay, and exit: a Plasma child chain from its owner's side.
@@ -87,6 +88,8 @@ enum Command {
     /// What the operator promised
     #[command(subcommand)]
     Receipt(receipts::Command),
+    /// Withdraw own coins after the chain's end
+    Settle(settle::SettleArgs),
     /// End a chain that had no block for its sunset time
     CloseChain(close_chain::CloseChainArgs),
     /// The operator's bond and keys
@@ -150,6 +153,7 @@ async fn run(command: &Command, settings: &Settings, format: Format) -> anyhow::
         Command::Receipt(receipts::Command::Prove(args)) => {
             format.print(&receipts::prove::prove(&session().await?, args).await?)?;
         }
+        Command::Settle(args) => format.print(&settle::run(args, settings).await?)?,
         Command::CloseChain(args) => format.print(&close_chain::close_chain(&session().await?, args).await?)?,
         Command::Operator(command) => operator::run(command, settings, format).await?,
         Command::Devnet(args) => return devnet::run(args).await,

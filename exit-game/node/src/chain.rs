@@ -31,12 +31,14 @@ mod body;
 mod coin_index;
 mod operator;
 mod outcome;
+mod past;
 mod seal;
 mod view;
 mod watcher;
 
 pub use body::{Body, BodyError};
 pub use outcome::{AcceptError, ApplyBlockError, BlockCheck, CoverError, DropError, SealedBlock};
+pub use past::PastTree;
 pub use seal::{Sealed, Unsealed};
 pub use view::{CursorError, PAGE_LEN_MAX, StoredTransaction, UnspentLookupError};
 
@@ -283,6 +285,18 @@ impl Chain {
             block.tree = None;
         }
         self.pruned = self.pruned.max(kept_from);
+        self.keep_last_good_tree();
+    }
+
+    /// Keeps the unspent tree of the last block that is not void: after a halt coins are withdrawn by it. §8.
+    fn keep_last_good_tree(&mut self) {
+        let Some(number) = self.game.halt().and_then(|halt| halt.from.previous()) else { return };
+        let is_lost = |index: &usize| self.blocks.get(*index).is_some_and(|block| block.tree.is_none());
+        if let Some(index) = index_of(number).filter(is_lost)
+            && let Some(past) = self.past_tree(number)
+        {
+            self.blocks[index].tree = Some(past.restore());
+        }
     }
 }
 

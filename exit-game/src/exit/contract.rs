@@ -1,4 +1,4 @@
-//! The contract on the root chain, call by call: deposits, blocks, exits and the money that they move. §2, §4–§6.
+//! The contract on the root chain, call by call: deposits, blocks, exits and the money that they move. §2–§6, §8.
 //!
 //! [`Contract`] follows the protocol text, as the Solidity does, and a test holds the two against each other: the same
 //! calls are refused for the same reason, emit the same events and leave the same words. What it leaves to others: gas,
@@ -8,9 +8,11 @@ mod evidence;
 mod faults;
 mod in_flight;
 mod ledger;
+mod missing;
 mod operations;
 mod processing;
 mod revert;
+mod settlement;
 mod standard_exits;
 
 use alloc::collections::BTreeMap;
@@ -22,6 +24,7 @@ pub use self::evidence::{InclusionProof, InputProof, Spend};
 pub use self::faults::{ANNOUNCEMENT_AGE, ShownReceipt, announcement_of};
 pub use self::in_flight::OpenExit;
 pub use self::ledger::{Anchor, Submission};
+pub use self::missing::{ClaimState, OpenClaim};
 pub use self::operations::{OperatorBond, OperatorKey, ROTATION_DISTANCE};
 pub use self::processing::PieceRecord;
 pub use self::revert::Revert;
@@ -31,7 +34,7 @@ use crate::exit::standard::CoinState;
 use crate::facts::RootEvent;
 use crate::fault::Conviction;
 use crate::output::{ETHER, OutputId, TxHash};
-use crate::position::BlockNumber;
+use crate::position::{BlockNumber, Position};
 use crate::signature::Domain;
 
 /// What a deployment fixes for ever. §2.
@@ -59,6 +62,8 @@ pub struct Parameters {
     pub fault_slash: u128,
     /// Wei that a broken receipt takes, likewise.
     pub receipt_slash: u128,
+    /// Wei that whoever claims a coin missing from an unspent tree puts up. R9.
+    pub missing_bond: u128,
 }
 
 impl Parameters {
@@ -169,6 +174,7 @@ pub struct Contract {
     announcements: BTreeMap<B256, u64>,
     convictions: BTreeMap<BlockNumber, Conviction>,
     slashed_receipts: BTreeMap<BlockNumber, Conviction>,
+    missing_claims: BTreeMap<(BlockNumber, Position), ClaimState>,
 }
 
 impl Contract {
@@ -216,6 +222,7 @@ impl Contract {
             announcements: BTreeMap::new(),
             convictions: BTreeMap::new(),
             slashed_receipts: BTreeMap::new(),
+            missing_claims: BTreeMap::new(),
         })
     }
 
@@ -291,9 +298,19 @@ impl Contract {
         self.slashed_receipts.get(&number).copied()
     }
 
+    /// Returns what is kept of a claim that the unspent tree of block `number` lacks the coin made at `position`. R9.
+    #[must_use]
+    pub fn missing_claim(&self, number: BlockNumber, position: Position) -> Option<ClaimState> {
+        self.missing_claims.get(&(number, position)).copied()
+    }
+
     /// Returns whether block `number` is void. §3.
     fn is_void(&self, number: BlockNumber) -> bool {
         self.head.halted_from().is_some_and(|from| from <= number)
+    }
+
+    fn check_not_void(&self, number: BlockNumber) -> Result<(), Revert> {
+        if self.is_void(number) { Err(Revert::VoidBlock { number }) } else { Ok(()) }
     }
 
     /// Makes a payment, or credits it if it fails. Nothing happens for an amount of zero. §5.2.

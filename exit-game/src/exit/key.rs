@@ -68,6 +68,31 @@ impl Periods {
         timestamp.saturating_add(self.minimum_exit_period.saturating_mul(2))
     }
 
+    /// Returns from when on a block of this timestamp can no more be claimed to lack a coin, in seconds. R9.
+    #[must_use]
+    pub fn end_of_claims(&self, timestamp: u64) -> u64 {
+        timestamp.saturating_add(self.minimum_exit_period)
+    }
+
+    /// Returns from when on a claim made at `claimed_at` is answered no more and convicts, in seconds. R9.
+    #[must_use]
+    pub fn end_of_answers(&self, claimed_at: u64) -> u64 {
+        claimed_at.saturating_add(self.minimum_exit_period / 2)
+    }
+
+    /// Returns S, in seconds, of a chain that ended at `ended`: exits with keys until then are paid before any coin is
+    /// withdrawn. §8.
+    #[must_use]
+    pub fn last_key_before_settlement(&self, ended: u64) -> u64 {
+        ended.saturating_add(self.minimum_exit_period.saturating_mul(2))
+    }
+
+    /// Returns S + F, in seconds, of a chain that ended at `ended`: from then on coins are withdrawn. §8.
+    #[must_use]
+    pub fn start_of_settlement(&self, ended: u64) -> u64 {
+        self.last_key_before_settlement(ended).saturating_add(self.freeze_delay())
+    }
+
     /// Returns the key of an exit that starts at `start`, of a coin made at root-chain time `created`, which is `None` for
     /// a deposit. All in seconds. §4.
     ///
@@ -116,6 +141,8 @@ mod tests {
         assert_eq!(periods.freeze_of_standard_exit(1_602), 1_302);
         assert_eq!(periods.freeze_of_in_flight_input(1_000), 1_075);
         assert_eq!(periods.freeze_of_in_flight_output(1_602), 1_377);
+        assert_eq!((periods.end_of_claims(1_000), periods.end_of_answers(1_000)), (1_600, 1_300));
+        assert_eq!((periods.last_key_before_settlement(1_000), periods.start_of_settlement(1_000)), (2_200, 2_275));
         assert_eq!((periods.end_of_first_half(1_000), periods.last_acceptance_in_flight(1_000)), (1_300, 1_037));
     }
 }

@@ -10,7 +10,7 @@ use crate::exit::contract::InclusionProof;
 use crate::exit::in_flight::Piece;
 use crate::game::{CoinExit, Game, PendingExit};
 use crate::output::OutputId;
-use crate::position::{BlockNumber, Place, Position, PositionKind};
+use crate::position::{BlockNumber, Place, PositionKind};
 use crate::transaction::{PlacedTransaction, Transaction};
 use crate::tx_tree;
 
@@ -63,7 +63,8 @@ pub fn evidence(place: Place, fault: &Fault, data: &impl BlockData, game: &Game)
                     let creation = not_deposited(*output_id, nonce, data)?;
                     FaultProof::NotDeposited { leaf, input, creation }
                 }
-                PositionKind::Output(..) => FaultProof::NotMade { leaf, input, origin: origin(*placement, data)? },
+                // The ledger knows the blocks before, so it was made nowhere else under this placement.
+                PositionKind::Output(place, _) => FaultProof::NotMade { leaf, input, origin: origin(place, data)? },
             }
         }
         Fault::NotSignedByOwner { input, .. } => {
@@ -86,7 +87,7 @@ pub fn evidence(place: Place, fault: &Fault, data: &impl BlockData, game: &Game)
     })
 }
 
-fn shown_leaf(place: Place, data: &impl BlockData) -> Option<ShownLeaf> {
+pub(super) fn shown_leaf(place: Place, data: &impl BlockData) -> Option<ShownLeaf> {
     let header = data.header(place.block)?;
     let items = data.items(place.block)?;
     let index = place.index.get();
@@ -101,10 +102,8 @@ fn path_of(items: &[LeafData], index: u32) -> Option<Vec<B256>> {
     tx_tree::path(&leaves, index as usize)
 }
 
-/// Returns what stands where an input is placed that was not made there. The ledger knows the blocks before, so it was made
-/// nowhere else under this placement.
-fn origin(placement: Position, data: &impl BlockData) -> Option<Origin> {
-    let PositionKind::Output(place, _) = placement.kind() else { return None };
+/// Returns what stands at a place of the child chain.
+pub(super) fn origin(place: Place, data: &impl BlockData) -> Option<Origin> {
     if place.block == BlockNumber::ZERO {
         return Some(Origin::NONE);
     }

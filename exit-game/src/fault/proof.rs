@@ -1,25 +1,16 @@
-//! What a fault is proven with on the root chain, and the contract's verdict on it. §3.
-//!
-//! A proof convicts or is refused, never both ways: a defect in the accused data is the fault, a defect in what the accuser
-//! shows is a [`Revert`]. The accused transaction's body has to be canonical, and for R2 to R4 its witness too: whatever is not
-//! is R1's matter.
+//! What a fault is proven with on the root chain. §3.
 
 use alloc::vec::Vec;
 
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{B256, Bytes};
 
-use super::{Conviction, Rule};
+use super::{HeldKey, Rule, SpentCoin};
 use crate::block::Header;
-use crate::exit::contract::{InclusionProof, Revert};
-use crate::exit::in_flight::{Piece, PieceSet};
-use crate::exit::key::Periods;
-use crate::exit::standard::{CoinState, ExitRecord, Standing};
-use crate::ledger::check_balance;
+use crate::exit::contract::InclusionProof;
+use crate::exit::standard::ExitRecord;
 use crate::output::{DEPOSIT_FIELDS_LEN, Deposit, Output, OutputId, TxHash};
-use crate::position::{BlockNumber, Place, Position, PositionKind};
-use crate::signature::Domain;
-use crate::transaction::{OUTPUTS_MAX, PlacedTransaction, Transaction, Witness};
-use crate::tx_tree::{self, EMPTY_LEAF};
+use crate::position::BlockNumber;
+use crate::transaction::{OUTPUTS_MAX, Transaction};
 
 /// A leaf of a block with its preimage. §1.7.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,7 +61,7 @@ impl Creation {
 
     /// Returns whether this shows that the coin is not the deposit with this nonce: the hash of a body (32 bytes) of which
     /// the coin is an output, or the fields of a deposit with another nonce. R3.
-    fn is_otherwise(&self, output_id: OutputId, nonce: u64) -> bool {
+    pub(super) fn is_otherwise(&self, output_id: OutputId, nonce: u64) -> bool {
         if let Some(deposit) = self.deposit() {
             return self.index != nonce && deposit.output_id() == output_id;
         }
@@ -79,7 +70,8 @@ impl Creation {
         tx_hash.zip(index).is_some_and(|(tx_hash, index)| OutputId::of_output(tx_hash, index) == output_id)
     }
 
-    fn deposit(&self) -> Option<Deposit> {
+    /// Returns the deposit, if the fields are as long as a deposit's: no body is as short.
+    pub(crate) fn deposit(&self) -> Option<Deposit> {
         let fields: &[u8; DEPOSIT_FIELDS_LEN] = self.fields[..].try_into().ok()?;
         Some(Deposit { nonce: self.index, output: Output::from_deposit_fields(fields) })
     }
@@ -188,6 +180,28 @@ pub enum FaultProof {
         /// Number of its input, or live output, that the coin is.
         piece: u8,
     },
+    /// R8: the unspent tree holds a coin that this or an earlier block spends.
+    HeldSpent {
+        /// What the tree holds.
+        held: HeldKey,
+        /// The coin, whose value that is, with its spend.
+        spent: SpentCoin,
+    },
+    /// R8: the unspent tree holds under a position of the child chain what was not made there, in this block or before.
+    HeldNotMade {
+        /// What the tree holds.
+        held: HeldKey,
+        /// What stands at that place; not read if its block is later.
+        origin: Origin,
+    },
+    /// R8: the unspent tree holds under a deposit's position what that deposit did not make, or one that the block does not
+    /// cover.
+    HeldNotDeposited {
+        /// What the tree holds.
+        held: HeldKey,
+        /// The deposit with that nonce; not read if the block does not cover it.
+        creation: Creation,
+    },
 }
 
 impl Origin {
@@ -214,6 +228,7 @@ impl FaultProof {
             Self::Unbalanced { .. } => Rule::R5,
             Self::DoubleSpend { .. } => Rule::R6,
             Self::Settled { .. } | Self::Exiting { .. } | Self::ExitingInFlight { .. } => Rule::R7,
+            Self::HeldSpent { .. } | Self::HeldNotMade { .. } | Self::HeldNotDeposited { .. } => Rule::R8,
         }
     }
 
@@ -223,7 +238,7 @@ impl FaultProof {
         self.accused_header().number
     }
 
-    fn accused_header(&self) -> &Header {
+    pub(super) fn accused_header(&self) -> &Header {
         match self {
             Self::NotCanonical { leaf }
             | Self::NotBefore { leaf, .. }
@@ -239,261 +254,9 @@ impl FaultProof {
                 let later = if place(other) < place(spend) { spend } else { other };
                 &later.inclusion.header
             }
-        }
-    }
-}
-
-/// When and what an open in-flight exit freezes. §3.1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenInFlightExit {
-    /// When it started, in seconds.
-    pub start: u64,
-    /// When its pieces can be paid, in seconds.
-    pub key: u64,
-    /// Its live pieces.
-    pub live: PieceSet,
-}
-
-/// The part of the root chain's state on which a verdict depends, beside the proof.
-pub trait RootState {
-    /// Returns the deployment's periods.
-    fn periods(&self) -> Periods;
-
-    /// Returns the domain for which transactions are signed. §1.6.
-    fn domain(&self) -> &Domain;
-
-    /// Returns *now*, in seconds.
-    fn now(&self) -> u64;
-
-    /// Returns the commitment of a block. §1.9.
-    fn commitment(&self, number: BlockNumber) -> Option<B256>;
-
-    /// Returns the first void block, if there is one. §3.
-    fn halted_from(&self) -> Option<BlockNumber>;
-
-    /// Returns how the block was convicted, if it was. §3.
-    fn conviction(&self, number: BlockNumber) -> Option<Conviction>;
-
-    /// Returns the word of an output id. §5.1.
-    fn coin(&self, output_id: OutputId) -> CoinState;
-
-    /// Returns the open in-flight exit of a transaction. §6.
-    fn open_in_flight_exit(&self, tx_hash: TxHash) -> Option<OpenInFlightExit>;
-}
-
-/// Returns the block that the proof convicts. §3.
-///
-/// A block that is convicted already is found guilty again while its reward waits: whether the reward is the accuser's depends
-/// on what it announced.
-///
-/// # Errors
-///
-/// [`Revert`] for the first reason in the contract's order for which the proof convicts nobody.
-pub fn check(proof: &FaultProof, state: &impl RootState) -> Result<BlockNumber, Revert> {
-    let court = Court { state };
-    let is_fault = match proof {
-        FaultProof::NotCanonical { leaf } => {
-            court.accuse(&leaf.body, &leaf.inclusion)?;
-            check_witness(leaf)?;
-            PlacedTransaction::decode(&leaf.body, &leaf.witness).is_err()
-        }
-        FaultProof::NotBefore { leaf, input } => {
-            let accused = court.accuse_input(leaf, *input)?;
-            !accused.placement.is_deposit() && accused.placement >= accused.place.first_output()
-        }
-        FaultProof::NotMade { leaf, input, origin } => {
-            let accused = court.accuse_input(leaf, *input)?;
-            match accused.placement.kind() {
-                PositionKind::Output(from, index) if accused.placement < accused.place.first_output() => {
-                    !court.is_made_at(from, index, accused.output_id, origin)?
-                }
-                PositionKind::Output(..) | PositionKind::Deposit(_) => false,
+            Self::HeldSpent { held, .. } | Self::HeldNotMade { held, .. } | Self::HeldNotDeposited { held, .. } => {
+                &held.header
             }
         }
-        FaultProof::NotDeposited { leaf, input, creation } => {
-            let accused = court.accuse_input(leaf, *input)?;
-            match accused.placement.kind() {
-                PositionKind::Output(..) => false,
-                PositionKind::Deposit(nonce) => {
-                    let is_known = state.coin(accused.output_id).standing() != Standing::Unknown;
-                    let is_covered = nonce < leaf.inclusion.header.deposit_count && is_known;
-                    !is_covered || creation.is_otherwise(accused.output_id, nonce)
-                }
-            }
-        }
-        FaultProof::NotSigned { leaf, input, creation } => {
-            let Accused { output_id, transaction: PlacedTransaction { body, witness }, .. } =
-                court.accuse_input(leaf, *input)?;
-            let coin = creation.coin(output_id).ok_or(Revert::NotTheCreation { output_id })?;
-            witness.signature.recover(body.signing_hash(state.domain())) != Some(coin.owner)
-        }
-        FaultProof::Unbalanced { spend, creations } => {
-            let body = court.accuse_body(spend)?;
-            let (count, inputs) = (creations.len(), body.inputs());
-            if count != inputs.len() {
-                return Err(Revert::WrongCreationCount { count, inputs: inputs.len() });
-            }
-            let created = inputs
-                .iter()
-                .zip(creations)
-                .map(|(&output_id, creation)| creation.coin(output_id).ok_or(Revert::NotTheCreation { output_id }));
-            check_balance(&created.collect::<Result<Vec<_>, _>>()?, body.outputs()).is_err()
-        }
-        FaultProof::DoubleSpend { spend, other, output_id } => {
-            let (place, other_place) = (court.place(spend)?, court.place(other)?);
-            court.check_convictable(proof.accused_header())?;
-            let (body, other) = (decode(&spend.body)?, decode(&other.body)?);
-            place != other_place && body.inputs().contains(output_id) && other.inputs().contains(output_id)
-        }
-        FaultProof::Settled { spend, input } => match state.coin(court.accuse_spend(spend, *input)?).standing() {
-            Standing::Unknown | Standing::Deposited => false,
-            Standing::Settled { freeze } => freeze < spend.inclusion.header.timestamp,
-        },
-        FaultProof::Exiting { spend, input, exit } => {
-            let output_id = court.accuse_spend(spend, *input)?;
-            if !state.coin(output_id).is_exit_of(exit) {
-                return Err(Revert::NotExiting { output_id });
-            }
-            state.periods().freeze_of_standard_exit(exit.key) < spend.inclusion.header.timestamp
-        }
-        FaultProof::ExitingInFlight { spend, input, exit_body, piece } => {
-            let output_id = court.accuse_spend(spend, *input)?;
-            let tx_hash = TxHash(keccak256(exit_body));
-            let exit = state.open_in_flight_exit(tx_hash).ok_or(Revert::NotOpen { tx_hash })?;
-            // The body of an open exit is canonical.
-            let inputs = Transaction::decode(exit_body).map_or(Vec::new(), |body| body.inputs().to_vec());
-            let periods = state.periods();
-            let freeze = Piece::new(*piece).and_then(|piece| match piece {
-                Piece::Input(index) => {
-                    let is_it = inputs.get(usize::from(index)) == Some(&output_id);
-                    is_it.then(|| periods.freeze_of_in_flight_input(exit.start))
-                }
-                Piece::Output(index) => {
-                    let is_it = exit.live.has(piece) && OutputId::of_output(tx_hash, index) == output_id;
-                    is_it.then(|| periods.freeze_of_in_flight_output(exit.key))
-                }
-            });
-            freeze.is_some_and(|freeze| freeze < spend.inclusion.header.timestamp)
-        }
-    };
-    if is_fault { Ok(proof.accused()) } else { Err(Revert::NotAFault) }
-}
-
-/// An input of an accused transaction whose leaf is canonical.
-struct Accused {
-    place: Place,
-    transaction: PlacedTransaction,
-    output_id: OutputId,
-    placement: Position,
-}
-
-/// Reads what is shown against the root chain's state.
-struct Court<'a, S> {
-    state: &'a S,
-}
-
-impl<S: RootState> Court<'_, S> {
-    /// Returns where the accused body stands, in a block that can be convicted.
-    fn accuse(&self, body: &[u8], inclusion: &InclusionProof) -> Result<Place, Revert> {
-        let place = self.place_of(body, inclusion)?;
-        self.check_convictable(&inclusion.header)?;
-        Ok(place)
     }
-
-    /// Returns an input of an accused leaf.
-    fn accuse_input(&self, leaf: &ShownLeaf, input: u8) -> Result<Accused, Revert> {
-        let place = self.accuse(&leaf.body, &leaf.inclusion)?;
-        check_witness(leaf)?;
-        let decoded = PlacedTransaction::decode(&leaf.body, &leaf.witness);
-        let transaction = decoded.map_err(|_| Revert::NotCanonical)?;
-        let index = usize::from(input);
-        let (inputs, placement) = (transaction.body.inputs(), &transaction.witness.placement);
-        let found = inputs.get(index).copied().zip(placement.get(index).copied());
-        let (output_id, placement) = found.ok_or(Revert::NoSuchInput { input })?;
-        Ok(Accused { place, transaction, output_id, placement })
-    }
-
-    fn accuse_body(&self, spend: &ShownBody) -> Result<Transaction, Revert> {
-        self.accuse(&spend.body, &spend.inclusion)?;
-        decode(&spend.body)
-    }
-
-    /// Returns which coin an input of an accused body is.
-    fn accuse_spend(&self, spend: &ShownBody, input: u8) -> Result<OutputId, Revert> {
-        let body = self.accuse_body(spend)?;
-        body.inputs().get(usize::from(input)).copied().ok_or(Revert::NoSuchInput { input })
-    }
-
-    fn place(&self, shown: &ShownBody) -> Result<Place, Revert> {
-        self.place_of(&shown.body, &shown.inclusion)
-    }
-
-    /// Returns where a body stands in a committed block.
-    fn place_of(&self, body: &[u8], inclusion: &InclusionProof) -> Result<Place, Revert> {
-        if !self.is_committed(&inclusion.header) {
-            return Err(Revert::UnknownHeader { number: inclusion.header.number });
-        }
-        inclusion.place(TxHash(keccak256(body)))
-    }
-
-    fn is_committed(&self, header: &Header) -> bool {
-        self.state.commitment(header.number) == Some(header.commitment())
-    }
-
-    /// Refuses a block that is void without having been convicted, whose reward is paid, or whose time to be convicted is
-    /// over. §3.
-    fn check_convictable(&self, header: &Header) -> Result<(), Revert> {
-        let number = header.number;
-        if self.state.halted_from().is_some_and(|from| from <= number) {
-            match self.state.conviction(number) {
-                None => return Err(Revert::VoidBlock { number }),
-                Some(Conviction { reward: 0, .. }) => return Err(Revert::AlreadyConvicted { number }),
-                Some(_) => {}
-            }
-        }
-        let until = self.state.periods().end_of_convictions(header.timestamp);
-        if self.state.now() < until { Ok(()) } else { Err(Revert::TooLateToProve { until }) }
-    }
-
-    /// Returns whether output `index` of what stands at an earlier place is the coin. R3.
-    fn is_made_at(&self, from: Place, index: u8, output_id: OutputId, origin: &Origin) -> Result<bool, Revert> {
-        let Origin { header, path, tx_hash, witness_hash, body, witness } = origin;
-        if from.block == BlockNumber::ZERO {
-            return Ok(false);
-        }
-        if header.number != from.block || !self.is_committed(header) {
-            return Err(Revert::NotTheOrigin);
-        }
-        if from.index.get() >= header.tx_count {
-            return Ok(false);
-        }
-        let is_empty = tx_hash.is_zero() && witness_hash.is_zero();
-        let tx_hash = TxHash(*tx_hash);
-        let leaf = if is_empty { EMPTY_LEAF } else { tx_tree::leaf(tx_hash, *witness_hash) };
-        if tx_tree::root_of_path(leaf, from.index.get(), header.tx_count, path) != Some(header.tx_root) {
-            return Err(Revert::NotTheOrigin);
-        }
-        if is_empty || OutputId::of_output(tx_hash, index) != output_id {
-            return Ok(false);
-        }
-        if keccak256(body) != tx_hash.0 {
-            return Err(Revert::NotTheOrigin);
-        }
-        let Ok(body) = Transaction::decode(body) else { return Ok(false) };
-        if usize::from(index) >= body.outputs().len() {
-            return Ok(false);
-        }
-        if keccak256(witness) != *witness_hash {
-            return Err(Revert::NotTheOrigin);
-        }
-        Ok(Witness::decode(witness, body.inputs().len()).is_ok())
-    }
-}
-
-fn check_witness(leaf: &ShownLeaf) -> Result<(), Revert> {
-    if keccak256(&leaf.witness) == leaf.inclusion.witness_hash { Ok(()) } else { Err(Revert::NotTheWitness) }
-}
-
-fn decode(body: &[u8]) -> Result<Transaction, Revert> {
-    Transaction::decode(body).map_err(|_| Revert::NotCanonical)
 }

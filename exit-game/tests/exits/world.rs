@@ -53,6 +53,7 @@ pub(crate) fn parameters() -> Parameters {
         piece_bounty_per_input: PIECE_BOUNTY_PER_INPUT,
         fault_slash: FAULT_SLASH,
         receipt_slash: RECEIPT_SLASH,
+        missing_bond: BOND,
     }
 }
 

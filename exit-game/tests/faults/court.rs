@@ -14,7 +14,8 @@ use plasmid_exit_game::exit::key::Periods;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::{RootBlock, RootEvent, RootRef};
 use plasmid_exit_game::fault::{
-    BlockData, Creation, Fault, FaultProof, LeafData, ShownBody, ShownLeaf, check, evidence,
+    BlockData, Creation, Difference, Fault, FaultProof, HeldKey, LeafData, ShownBody, ShownCoin, ShownLeaf, check,
+    difference, evidence, shown_coin,
 };
 use plasmid_exit_game::game::{Game, GameState};
 use plasmid_exit_game::ledger::{BlockVerdict, Leaf, Ledger, RecoveredTransaction, unspent_updates};
@@ -32,6 +33,7 @@ pub(crate) const FAULT_SLASH: u128 = 1_001;
 pub(crate) const RECEIPT_SLASH: u128 = 300;
 const DOMAIN: Domain = Domain { chain_id: 31_337, contract: Address::repeat_byte(0xcc) };
 const BOND: u128 = 10;
+pub(crate) const MISSING_BOND: u128 = 70;
 
 /// A coin: its name, and where it was made.
 pub(crate) type Coin = (OutputId, Position);
@@ -42,6 +44,8 @@ pub(crate) type Served = Option<(Vec<u8>, Vec<u8>)>;
 pub(crate) struct Block {
     pub(crate) header: Header,
     pub(crate) leaves: Vec<LeafData>,
+    /// The tree whose root the header has.
+    tree: UtxoTree,
 }
 
 #[derive(Clone)]
@@ -102,6 +106,7 @@ impl Court {
             piece_bounty_per_input: 0,
             fault_slash: FAULT_SLASH,
             receipt_slash: RECEIPT_SLASH,
+            missing_bond: MISSING_BOND,
         };
         let now = 1_000_000;
         let contract = Contract::deploy(parameters, FAULT_SLASH + 2 * RECEIPT_SLASH, DOMAIN, now).unwrap();
@@ -204,6 +209,55 @@ impl Court {
 
     /// Commits a block, a second later, that covers all deposits but `uncovered`, and returns what the ledger finds wrong.
     pub(crate) fn commit(&mut self, leaves: Vec<Served>, uncovered: usize) -> Option<(Place, Fault)> {
+        let (header, read, newly, tree) = self.submit(leaves, uncovered, Clone::clone);
+        assert_eq!(header.utxo_root, tree.root(), "nobody lies about the unspent tree");
+        let game = &self.game;
+        let freeze_of = |output_id| game.freeze_of(output_id);
+        match self.ledger.apply_block(&header, &read, &newly, &self.tree, freeze_of) {
+            BlockVerdict::Valid { tree } => {
+                (self.tree, self.covered) = (tree, self.covered + newly.len());
+                None
+            }
+            BlockVerdict::Invalid { index, fault } => Some((Place { block: header.number, index }, fault)),
+            BlockVerdict::WrongUnspentRoot { .. } => panic!("the root is of these leaves"),
+        }
+    }
+
+    /// Commits a block whose transactions are valid, with another unspent tree than they make, and returns the one coin that
+    /// explains it, if one does.
+    pub(crate) fn commit_lying(
+        &mut self,
+        transactions: &[PlacedTransaction],
+        uncovered: usize,
+        lie: impl FnOnce(&UtxoTree) -> UtxoTree,
+    ) -> Option<Difference> {
+        let leaves = transactions.iter().map(served).collect();
+        let (header, read, newly, tree) = self.submit(leaves, uncovered, lie);
+        let verdict = self.ledger.apply_block(&header, &read, &newly, &self.tree, |_| None);
+        assert!(matches!(verdict, BlockVerdict::WrongUnspentRoot { computed } if computed == tree.root()));
+        difference(&header, &tree, self.ledger.touched_coins(header.number, &read, &newly))
+    }
+
+    /// Returns what the tree of a block holds under a key, `None` if it holds nothing there.
+    pub(crate) fn held(&self, block: u64, position: Position) -> Option<HeldKey> {
+        let Block { header, tree, .. } = &self.blocks[block as usize - 1];
+        let proof = tree.prove(position)?.encode().into();
+        Some(HeldKey { header: *header, position: position.bits(), value: tree.get(position)?, proof })
+    }
+
+    /// Returns what shows a coin by its making.
+    pub(crate) fn shown_coin(&self, (output_id, position): Coin) -> ShownCoin {
+        shown_coin(output_id, position, self).unwrap()
+    }
+
+    /// Submits a block, a second later, and returns its header, its leaves, the deposits newly covered, and the tree it should
+    /// have.
+    fn submit(
+        &mut self,
+        leaves: Vec<Served>,
+        uncovered: usize,
+        lie: impl FnOnce(&UtxoTree) -> UtxoTree,
+    ) -> (Header, Vec<Leaf>, Vec<Deposit>, UtxoTree) {
         let items: Vec<BodyItem<'_>> = leaves
             .iter()
             .map(|leaf| match leaf {
@@ -218,11 +272,12 @@ impl Court {
         let end = self.deposits.len() - uncovered;
         let newly = &self.deposits[self.covered.min(end)..end];
         let tree = self.tree.updated(unspent_updates(number, &read, newly));
+        let shown = lie(&tree);
         let hashes: Vec<B256> = data.iter().map(|leaf| leaf.leaf).collect();
         let submission = Submission {
             number: number.get(),
             tx_root: tx_tree::root(&hashes),
-            utxo_root: tree.root(),
+            utxo_root: shown.root(),
             tx_count: hashes.len() as u32,
             deposit_count: end as u64,
             anchor: Anchor::Known,
@@ -232,23 +287,14 @@ impl Court {
         self.now += 1;
         let events = self.act("operator", |contract, call, _| contract.submit_block(call, &submission)).unwrap();
         let [RootEvent::BlockSubmitted(header)] = events[..] else { panic!("a block is one event") };
-        self.blocks.push(Block { header, leaves: data });
+        self.blocks.push(Block { header, leaves: data, tree: shown });
         for transaction in read.iter().filter_map(Leaf::transaction) {
             for (index, output_id) in (0..).zip(transaction.output_ids()) {
                 let creation = Creation::of_output(&transaction.transaction, index);
                 self.creations.insert(output_id, creation);
             }
         }
-        let game = &self.game;
-        let freeze_of = |output_id| game.freeze_of(output_id);
-        match self.ledger.apply_block(&header, &read, &newly, &self.tree, freeze_of) {
-            BlockVerdict::Valid { tree } => {
-                (self.tree, self.covered) = (tree, end);
-                None
-            }
-            BlockVerdict::Invalid { index, fault } => Some((Place { block: number, index }, fault)),
-            BlockVerdict::WrongUnspentRoot { .. } => panic!("the root is of these leaves"),
-        }
+        (header, read, newly, tree)
     }
 
     /// Commits a block in which nothing is wrong, and returns the first coin of each transaction.

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use alloy_primitives::{B256, Bytes, keccak256};
 use plasmid_exit_game::exit::contract::InclusionProof;
 use plasmid_exit_game::exit::standard::ExitRecord;
-use plasmid_exit_game::fault::{BlockData, Creation, FaultProof, Origin, ShownBody, ShownLeaf};
+use plasmid_exit_game::fault::{BlockData, Creation, FaultProof, HeldKey, Origin, ShownBody, ShownLeaf, SpentCoin};
 use plasmid_exit_game::output::OutputId;
-use plasmid_exit_game::position::{BlockNumber, Place, PositionKind};
+use plasmid_exit_game::position::{BlockNumber, Place, Position, PositionKind, TxIndex};
 use plasmid_exit_game::transaction::PlacedTransaction;
 use proptest::prelude::*;
 
@@ -62,7 +62,11 @@ fn accusation(court: &Court, exits: &[ExitRecord], dice: &mut Dice) -> FaultProo
     let output_id = transaction.body.inputs()[at];
     let creation = court.creation(output_id).unwrap();
     let body = |ShownLeaf { body, inclusion, .. }: ShownLeaf| ShownBody { body, inclusion };
-    match dice.roll(10) {
+    let origin_at = |ShownLeaf { body, witness, inclusion }: ShownLeaf| {
+        let InclusionProof { header, path, witness_hash, .. } = inclusion;
+        Origin { header, path, tx_hash: keccak256(&body), witness_hash, body, witness }
+    };
+    match dice.roll(13) {
         0 => FaultProof::NotCanonical { leaf },
         1 => FaultProof::NotBefore { leaf, input },
         2 => {
@@ -70,10 +74,7 @@ fn accusation(court: &Court, exits: &[ExitRecord], dice: &mut Dice) -> FaultProo
                 PositionKind::Output(place, _) => court.shown_leaf(place).unwrap(),
                 PositionKind::Deposit(_) => other,
             };
-            let ShownLeaf { body, witness, inclusion: InclusionProof { header, path, witness_hash, .. } } = from;
-            let tx_hash = keccak256(&body);
-            let origin = Origin { header, path, tx_hash, witness_hash, body, witness };
-            FaultProof::NotMade { leaf, input, origin }
+            FaultProof::NotMade { leaf, input, origin: origin_at(from) }
         }
         3 => {
             let as_hash = Creation { fields: Bytes::from(other.inclusion.witness_hash.0), index: creation.index };
@@ -89,11 +90,40 @@ fn accusation(court: &Court, exits: &[ExitRecord], dice: &mut Dice) -> FaultProo
         6 => FaultProof::DoubleSpend { spend: body(leaf), other: body(other), output_id },
         7 => FaultProof::Settled { spend: body(leaf), input },
         8 => FaultProof::Exiting { spend: body(leaf), input, exit: exits[dice.roll(exits.len())] },
-        _ => {
+        9 => {
             let exit_body = court.shown_leaf(place(3, 0)).unwrap().body;
             FaultProof::ExitingInFlight { spend: body(leaf), input, exit_body, piece: dice.roll(40) as u8 }
         }
+        10 => {
+            let Some(held) = held(court, transaction.witness.placement[at], dice) else { return fallback(leaf) };
+            let output = Bytes::copy_from_slice(&creation.coin(output_id).unwrap().encode());
+            FaultProof::HeldSpent { held, spent: SpentCoin { output_id, output, spend: body(leaf) } }
+        }
+        11 => {
+            let at = Place { block: leaf.inclusion.header.number, index: TxIndex::new(leaf.inclusion.index).unwrap() };
+            let position = at.output(dice.roll(2) as u8).unwrap();
+            let Some(held) = held(court, position, dice) else { return fallback(leaf) };
+            FaultProof::HeldNotMade { held, origin: origin_at(leaf) }
+        }
+        _ => {
+            let nonce = dice.roll(6) as u64;
+            let Some(held) = held(court, Position::of_deposit(nonce).unwrap(), dice) else { return fallback(leaf) };
+            let deposit = court.game.deposits(nonce, nonce + 1).next().unwrap();
+            FaultProof::HeldNotDeposited { held, creation: court.creation(deposit.output_id()).unwrap() }
+        }
     }
+}
+
+/// Returns what the tree of some block holds under a position.
+fn held(court: &Court, position: Position, dice: &mut Dice) -> Option<HeldKey> {
+    let first = dice.roll(court.blocks.len()) as u64;
+    let blocks = (0..court.blocks.len() as u64).map(|next| (first + next) % court.blocks.len() as u64 + 1);
+    blocks.into_iter().find_map(|block| court.held(block, position))
+}
+
+/// What is shown where no tree holds the key that was rolled.
+fn fallback(leaf: ShownLeaf) -> FaultProof {
+    FaultProof::NotCanonical { leaf }
 }
 
 fn forge_bytes(bytes: &mut Bytes, dice: &mut Dice) {
@@ -127,15 +157,7 @@ fn forge(proof: &mut FaultProof, court: &Court, dice: &mut Dice) {
         FaultProof::NotCanonical { leaf } | FaultProof::NotBefore { leaf, .. } => forge_leaf(leaf, court, dice),
         FaultProof::NotMade { leaf, origin, .. } => match side {
             0 => forge_leaf(leaf, court, dice),
-            1 => forge_bytes(&mut origin.body, dice),
-            2 => forge_bytes(&mut origin.witness, dice),
-            _ => match dice.roll(5) {
-                0 => (origin.tx_hash, origin.witness_hash) = (B256::ZERO, B256::ZERO),
-                1 => origin.header = court.blocks[dice.roll(court.blocks.len())].header,
-                2 => origin.header.tx_count = 0,
-                3 => origin.tx_hash.0[dice.roll(32)] ^= 1,
-                _ => origin.path.iter_mut().take(1).for_each(|sibling| sibling.0[dice.roll(32)] ^= 1),
-            },
+            _ => forge_origin(origin, court, dice),
         },
         FaultProof::NotDeposited { leaf, creation, .. } | FaultProof::NotSigned { leaf, creation, .. } => match side {
             0 => forge_leaf(leaf, court, dice),
@@ -164,6 +186,43 @@ fn forge(proof: &mut FaultProof, court: &Court, dice: &mut Dice) {
             1 => forge_bytes(exit_body, dice),
             _ => *piece = dice.roll(256) as u8,
         },
+        FaultProof::HeldSpent { held, spent } => match side {
+            0 => forge_held(held, court, dice),
+            1 => forge_bytes(&mut spent.output, dice),
+            2 => spent.output_id.0.0[dice.roll(32)] ^= 1,
+            _ => forge_spend(&mut spent.spend, court, dice),
+        },
+        FaultProof::HeldNotMade { held, origin } => match side {
+            0 => forge_held(held, court, dice),
+            _ => forge_origin(origin, court, dice),
+        },
+        FaultProof::HeldNotDeposited { held, creation } => match side {
+            0 | 1 => forge_held(held, court, dice),
+            2 => creation.index ^= 1 << dice.roll(64),
+            _ => forge_bytes(&mut creation.fields, dice),
+        },
+    }
+}
+
+fn forge_held(held: &mut HeldKey, court: &Court, dice: &mut Dice) {
+    match dice.roll(5) {
+        0 => held.position ^= 1 << dice.roll(64),
+        1 => held.value.0[dice.roll(32)] ^= 1,
+        2 => held.header = court.blocks[dice.roll(court.blocks.len())].header,
+        3 => held.header.deposit_count = 0,
+        _ => forge_bytes(&mut held.proof, dice),
+    }
+}
+
+fn forge_origin(origin: &mut Origin, court: &Court, dice: &mut Dice) {
+    match dice.roll(7) {
+        0 => (origin.tx_hash, origin.witness_hash) = (B256::ZERO, B256::ZERO),
+        1 => origin.header = court.blocks[dice.roll(court.blocks.len())].header,
+        2 => origin.header.tx_count = 0,
+        3 => origin.tx_hash.0[dice.roll(32)] ^= 1,
+        4 => origin.path.iter_mut().take(1).for_each(|sibling| sibling.0[dice.roll(32)] ^= 1),
+        5 => forge_bytes(&mut origin.body, dice),
+        _ => forge_bytes(&mut origin.witness, dice),
     }
 }
 

@@ -4,5 +4,8 @@ mod conviction;
 mod court;
 mod evidence;
 mod innocence;
+mod missing;
 mod operations;
 mod receipts;
+mod settlement;
+mod unspent;

@@ -13,7 +13,7 @@ fn number(number: u64) -> BlockNumber {
     BlockNumber::new(number).unwrap()
 }
 
-fn empty_block(number: u64) -> Submission {
+pub(crate) fn empty_block(number: u64) -> Submission {
     Submission {
         number,
         tx_root: B256::ZERO,

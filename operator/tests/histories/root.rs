@@ -88,6 +88,7 @@ impl Root {
             piece_bounty_per_input: 0,
             fault_slash: 0,
             receipt_slash: 0,
+            missing_bond: 0,
         };
         let contract = Contract::deploy(parameters, 0, DOMAIN, 1_000).unwrap();
         let at = RootRef { number: 0, hash: keccak256([0]) };

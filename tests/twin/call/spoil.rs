@@ -5,7 +5,7 @@ use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::{InclusionProof, InputProof, PieceRecord, Spend};
 use plasmid_exit_game::exit::in_flight::PieceSet;
 use plasmid_exit_game::exit::standard::ExitRecord;
-use plasmid_exit_game::fault::{Creation, FaultProof, Origin, ShownBody, ShownLeaf};
+use plasmid_exit_game::fault::{Creation, FaultProof, HeldKey, Origin, ShownBody, ShownCoin, ShownLeaf, SpentCoin};
 use plasmid_exit_game::position::BlockNumber;
 use plasmid_exit_game::receipt::{BrokenPromise, Receipt};
 
@@ -81,6 +81,27 @@ impl Function {
             }
             Self::CloseInFlightExit { tx_hash, data } => {
                 parts.extend([Part::Word(&mut tx_hash.0), Part::Bytes(data)]);
+            }
+            Self::ClaimMissing { header, coin } => {
+                parts.push(Part::Header(header));
+                parts.extend(coin_parts(coin));
+            }
+            Self::AnswerMissing { header, position, membership } => {
+                parts.extend([Part::Header(header), Part::Position(position), Part::Bytes(membership)]);
+            }
+            Self::AnswerMissingSpent { position, spent, .. } => {
+                parts.push(Part::Position(position));
+                parts.extend(spent_parts(spent));
+            }
+            Self::ConvictMissing { header, position } | Self::ReclaimMissing { header, position } => {
+                parts.extend([Part::Header(header), Part::Position(position)]);
+            }
+            Self::WithdrawSettled { header, membership, coin } => {
+                parts.extend([Part::Header(header), Part::Bytes(membership)]);
+                parts.extend(coin_parts(coin));
+            }
+            Self::WithdrawSettledDeposit { header, deposit } => {
+                parts.extend([Part::Header(header), Part::Position(&mut deposit.nonce)]);
             }
         }
         if !parts.is_empty() {
@@ -160,7 +181,9 @@ fn proof_parts<'a>(parts: &mut Vec<Part<'a>>, proof: &'a mut FaultProof) {
         [Part::Bytes(body), Part::Bytes(witness), Part::Inclusion(inclusion)]
     };
     let of_body = |ShownBody { body, inclusion }: &'a mut ShownBody| [Part::Bytes(body), Part::Inclusion(inclusion)];
-    let of_creation = |Creation { fields, index }: &'a mut Creation| [Part::Bytes(fields), Part::Position(index)];
+    let of_held = |HeldKey { header, position, value, proof }: &'a mut HeldKey| {
+        [Part::Header(header), Part::Position(position), Part::Word(value), Part::Bytes(proof)]
+    };
     match proof {
         FaultProof::NotCanonical { leaf } => parts.extend(of_leaf(leaf)),
         FaultProof::NotBefore { leaf, input } => {
@@ -169,18 +192,17 @@ fn proof_parts<'a>(parts: &mut Vec<Part<'a>>, proof: &'a mut FaultProof) {
         }
         FaultProof::NotMade { leaf, input, origin } => {
             parts.extend(of_leaf(leaf));
-            let Origin { header, path, tx_hash, witness_hash, body, witness } = origin;
-            parts.extend([Part::Index(input), Part::Header(header), Part::Path(path), Part::Word(tx_hash)]);
-            parts.extend([Part::Word(witness_hash), Part::Bytes(body), Part::Bytes(witness)]);
+            parts.push(Part::Index(input));
+            parts.extend(origin_parts(origin));
         }
         FaultProof::NotDeposited { leaf, input, creation } | FaultProof::NotSigned { leaf, input, creation } => {
             parts.extend(of_leaf(leaf));
             parts.push(Part::Index(input));
-            parts.extend(of_creation(creation));
+            parts.extend(creation_parts(creation));
         }
         FaultProof::Unbalanced { spend, creations } => {
             parts.extend(of_body(spend));
-            creations.iter_mut().for_each(|creation| parts.extend(of_creation(creation)));
+            creations.iter_mut().for_each(|creation| parts.extend(creation_parts(creation)));
         }
         FaultProof::DoubleSpend { spend, other, output_id } => {
             parts.extend(of_body(spend));
@@ -199,7 +221,39 @@ fn proof_parts<'a>(parts: &mut Vec<Part<'a>>, proof: &'a mut FaultProof) {
             parts.extend(of_body(spend));
             parts.extend([Part::Index(input), Part::Bytes(exit_body), Part::Index(piece)]);
         }
+        FaultProof::HeldSpent { held, spent } => {
+            parts.extend(of_held(held));
+            parts.extend(spent_parts(spent));
+        }
+        FaultProof::HeldNotMade { held, origin } => {
+            parts.extend(of_held(held));
+            parts.extend(origin_parts(origin));
+        }
+        FaultProof::HeldNotDeposited { held, creation } => {
+            parts.extend(of_held(held));
+            parts.extend(creation_parts(creation));
+        }
     }
+}
+
+fn creation_parts(Creation { fields, index }: &mut Creation) -> [Part<'_>; 2] {
+    [Part::Bytes(fields), Part::Position(index)]
+}
+
+fn origin_parts(origin: &mut Origin) -> [Part<'_>; 6] {
+    let Origin { header, path, tx_hash, witness_hash, body, witness } = origin;
+    let (header, path, tx_hash) = (Part::Header(header), Part::Path(path), Part::Word(tx_hash));
+    [header, path, tx_hash, Part::Word(witness_hash), Part::Bytes(body), Part::Bytes(witness)]
+}
+
+fn coin_parts(ShownCoin { creation, inclusion }: &mut ShownCoin) -> [Part<'_>; 3] {
+    let [fields, index] = creation_parts(creation);
+    [fields, index, Part::Inclusion(inclusion)]
+}
+
+fn spent_parts(SpentCoin { output_id, output, spend }: &mut SpentCoin) -> [Part<'_>; 4] {
+    let ShownBody { body, inclusion } = spend;
+    [Part::Word(&mut output_id.0), Part::Bytes(output), Part::Bytes(body), Part::Inclusion(inclusion)]
 }
 
 fn spoil_proofs<'a>(parts: &mut Vec<Part<'a>>, proofs: &'a mut Vec<InputProof>, how: u32) {

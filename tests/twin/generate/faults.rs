@@ -63,7 +63,7 @@ impl Choices<'_> {
         };
         let (number, other) = (number(), number());
         Accusation {
-            kind: self.pick(&Kind::ALL).expect("there are ten"),
+            kind: self.pick(&Kind::ALL).expect("there are some"),
             place: (number, self.random.random_range(0..4)),
             input: if one_in(self.random, 12) { self.random.random() } else { self.random.random_range(0..2) },
             other: (other, self.random.random_range(0..4)),
@@ -120,7 +120,7 @@ impl Choices<'_> {
         }
         let is_sunset = self.at >= head.last_timestamp + PERIODS.sunset && !is_over;
         if is_sunset || one_in(self.random, 8) {
-            self.add(if is_sunset { 20 } else { 1 }, Action::CloseChain { by });
+            self.add(if is_sunset { 4 } else { 1 }, Action::CloseChain { by });
         }
         let is_unlocked = head.closed_at.is_some_and(|closed_at| self.at >= PERIODS.end_of_convictions(closed_at));
         if is_unlocked || head.closed_at.is_some() || one_in(self.random, 8) {

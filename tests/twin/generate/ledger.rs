@@ -125,6 +125,7 @@ impl Choices<'_> {
         if one_in(self.random, 3) {
             crooks.push((self.random.random(), self.random.random()));
         }
-        Action::Block { by, txs, uncovered: self.random.random_range(0..2), flaw, crooks }
+        let lie = one_in(self.random, 3).then(|| self.random.random());
+        Action::Block { by, txs, uncovered: self.random.random_range(0..2), flaw, lie, crooks }
     }
 }

@@ -31,6 +31,13 @@ impl World {
 
     /// Returns the proof of an accusation, with what the child chain has of all that it takes. It may well prove nothing.
     pub(crate) fn proof(&self, accusation: &Accusation) -> Option<FaultProof> {
+        match accusation.kind {
+            Kind::HeldSpent | Kind::HeldNotMade | Kind::HeldNotDeposited => self.held_proof(accusation),
+            _ => self.leaf_proof(accusation),
+        }
+    }
+
+    fn leaf_proof(&self, accusation: &Accusation) -> Option<FaultProof> {
         let &Accusation { kind, place, input, other, nth } = accusation;
         let leaf = self.leaf(place)?;
         let spend = ShownBody { body: leaf.body.clone(), inclusion: leaf.inclusion.clone() };
@@ -82,11 +89,12 @@ impl World {
                 };
                 FaultProof::ExitingInFlight { spend, input, exit_body: signed.bytes.clone(), piece }
             }
+            Kind::HeldSpent | Kind::HeldNotMade | Kind::HeldNotDeposited => return None,
         })
     }
 
     /// Returns the leaf at a place, modulo how many blocks and leaves there are; none if that is empty.
-    fn leaf(&self, (number, index): (u64, u32)) -> Option<ShownLeaf> {
+    pub(super) fn leaf(&self, (number, index): (u64, u32)) -> Option<ShownLeaf> {
         let blocks = self.chain.blocks.len().max(1);
         let block = self.chain.blocks.get(usize::try_from(number).ok()? % blocks)?;
         let index = index % u32::try_from(block.leaves.len().max(1)).ok()?;
@@ -95,7 +103,7 @@ impl World {
     }
 
     /// Returns what stands where an input is placed, as far as there is such a place.
-    fn origin(&self, placement: Option<Position>) -> Origin {
+    pub(super) fn origin(&self, placement: Option<Position>) -> Origin {
         let Some(PositionKind::Output(place, _)) = placement.map(Position::kind) else { return Origin::NONE };
         let Some(block) = self.chain.block(place.block.get()) else { return Origin::NONE };
         let (header, index) = (block.header, place.index.get() as usize);

@@ -105,6 +105,16 @@ impl World {
                 return wrong(format!("block {number}"));
             }
         }
+        for &(number, position) in &names.claims {
+            let of_model = model.missing_claim(number, position);
+            let open = of_model.and_then(|claim| claim.open).map(|open| (open.claimed_at, open.value));
+            let of_game = game.missing_claim(number, position);
+            let is_right = of_game.map(|claim| claim.claimant) == of_model.map(|claim| claim.claimant)
+                && of_game.and_then(|claim| Some((claim.claimed_at?, claim.value))) == open;
+            if !is_right {
+                return wrong(format!("the claim that block {number} lacks {position}"));
+            }
+        }
         for &announcement in &names.announcements {
             if game.announcement(announcement) != model.announcement(announcement) {
                 return wrong(format!("the announcement {announcement}"));
@@ -141,6 +151,9 @@ impl World {
                 *pending.entry((coin.asset, exit.key)).or_default() += 1;
             }
         }
+        let claims =
+            names.claims.iter().filter_map(|&(number, position)| self.model.missing_claim(number, position)?.open);
+        bonds += U256::from(parameters.missing_bond) * U256::from(claims.count());
         let OperatorBond { fault_part, receipt_part } = self.model.operator_bond();
         bonds += U256::from(fault_part) + U256::from(receipt_part);
         for &number in &names.numbers {
@@ -197,6 +210,7 @@ impl World {
             announcements: self.announcements.iter().copied().collect(),
             // Receipts may be for blocks to come.
             numbers: (0..self.model.head().next_number + NUMBERS_AHEAD).filter_map(BlockNumber::new).collect(),
+            claims: self.claims.values().copied().collect(),
         }
     }
 }

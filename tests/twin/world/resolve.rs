@@ -24,8 +24,8 @@ impl World {
                 let (token, owner) = (self.asset(*asset), self.account(*owner));
                 (by, U256::ZERO, Function::DepositErc20 { token, amount: *amount, received: U256::ZERO, owner })
             }
-            Action::Block { by, txs, uncovered, flaw, crooks } => {
-                (by, U256::ZERO, self.block(txs, crooks, *uncovered, *flaw))
+            Action::Block { by, txs, uncovered, flaw, lie, crooks } => {
+                (by, U256::ZERO, self.block(txs, crooks, *uncovered, *flaw, *lie))
             }
             Action::StartStandard { by, coin, place, hint, wei } => {
                 (by, sent(U256::from(parameters.exit_bond), *wei), self.standard_start(*coin, *place, *hint)?)
@@ -118,6 +118,16 @@ impl World {
                 (by, U256::ZERO, Function::AcceptOperator { first_block: *first_block })
             }
             Action::CloseChain { by } => (by, U256::ZERO, Function::CloseChain),
+            Action::ClaimMissing { by, .. }
+            | Action::AnswerMissing { by, .. }
+            | Action::AnswerMissingSpent { by, .. }
+            | Action::ConvictMissing { by, .. }
+            | Action::ReclaimMissing { by, .. }
+            | Action::WithdrawSettled { by, .. }
+            | Action::WithdrawDeposit { by, .. } => {
+                let (value, function) = self.unspent_call(action)?;
+                (by, value, function)
+            }
             Action::Sign { .. }
             | Action::Blocks { .. }
             | Action::Behave { .. }
@@ -150,17 +160,20 @@ impl World {
         crooks: &[(u8, u32)],
         uncovered: u64,
         flaw: Flaw,
+        lie: Option<u32>,
     ) -> Function {
         let (head, known) = (*self.model.head(), self.evm.anchor());
         let leaves = self.chain.leaves(head.next_number, txs, crooks);
+        let deposit_count = head.next_nonce.saturating_sub(uncovered).max(head.deposit_count);
+        let utxo_root = self.chain.unspent(head.next_number, &leaves, deposit_count, lie).root();
         let leaves: Vec<B256> = leaves.into_iter().map(|leaf| leaf.leaf).collect();
         let mut anchor = known;
         let mut submission = Submission {
             number: head.next_number,
             tx_root: tx_tree::root(&leaves),
-            utxo_root: B256::repeat_byte(leaves.len() as u8),
+            utxo_root,
             tx_count: leaves.len() as u32,
-            deposit_count: head.next_nonce.saturating_sub(uncovered).max(head.deposit_count),
+            deposit_count,
             anchor: anchor_for_model(anchor, known),
             not_after: self.now,
         };
@@ -181,7 +194,7 @@ impl World {
 }
 
 /// Returns the bond with so many wei more or less.
-fn sent(bond: U256, wei: i64) -> U256 {
+pub(super) fn sent(bond: U256, wei: i64) -> U256 {
     let off = U256::from(wei.unsigned_abs());
     if wei < 0 { bond.saturating_sub(off) } else { bond.saturating_add(off) }
 }

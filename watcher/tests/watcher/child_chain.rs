@@ -9,7 +9,8 @@ use plasmid_exit_game::position::{BlockNumber, Place, Position, TxIndex};
 use plasmid_exit_game::signature::{Domain, Signature, address_of};
 use plasmid_exit_game::transaction::{PlacedTransaction, Transaction, Witness};
 use plasmid_exit_game::tx_tree;
-use plasmid_exit_game::utxo_tree::UtxoTree;
+use plasmid_exit_game::utxo_tree::{self, UtxoTree};
+use plasmid_node::wire::Unspent;
 
 /// Somebody with a key.
 pub(crate) struct Person(SigningKey);
@@ -39,6 +40,20 @@ pub(crate) struct Coin {
     pub(crate) id: OutputId,
     pub(crate) position: Position,
     pub(crate) output: Output,
+}
+
+impl Coin {
+    /// What the unspent tree holds for it.
+    pub(crate) fn value(&self) -> B256 {
+        utxo_tree::value(self.id, &self.output)
+    }
+
+    /// What a server shows of it, if the tree holds anything there.
+    pub(crate) fn shown_by(&self, tree: &UtxoTree, header: Header) -> Option<Unspent> {
+        let (block, position) = (header.number, self.position);
+        let (value, proof) = (tree.get(position)?, tree.prove(position)?);
+        Some(Unspent { block, header: header.into(), position, value, proof })
+    }
 }
 
 pub(crate) fn deposit_coin(deposit: &Deposit) -> Coin {
@@ -83,6 +98,12 @@ pub(crate) struct Built {
 }
 
 impl Built {
+    /// The same block under the root of another tree.
+    pub(crate) fn over(mut self, tree: &UtxoTree) -> Self {
+        self.header.utxo_root = tree.root();
+        self
+    }
+
     /// The body without the preimages of these leaves.
     pub(crate) fn without(&self, hidden: &[usize]) -> Vec<u8> {
         let items = plasmid_exit_game::block::decode_items(&self.body, u32::MAX).unwrap();
@@ -111,6 +132,11 @@ impl ChildChain {
 
     pub(crate) fn domain(&self) -> &Domain {
         &self.domain
+    }
+
+    /// The unspent tree after the last block.
+    pub(crate) fn tree(&self) -> &UtxoTree {
+        &self.tree
     }
 
     /// The next block with valid transactions.

@@ -9,7 +9,7 @@ use plasmid_exit_game::output::{Deposit, OutputId};
 use plasmid_exit_game::position::{BlockNumber, Position};
 use plasmid_exit_game::transaction::PlacedTransaction;
 use plasmid_node::wire::Verdict;
-use plasmid_watcher::duty::{self, ActId, Due, Guard};
+use plasmid_watcher::duty::{self, ActId, Charge, Due, Guard};
 use plasmid_watcher::finding::Finding;
 use plasmid_watcher::proving::{Case, Step};
 
@@ -82,8 +82,8 @@ impl Start {
         let owners = vec![self.alice.address()];
         let guard = Guard { accounts: owners.clone(), owners, bounty_wei: 0, piece_bounty_wei: 0 };
         let (chain, history) = (self.world.judge.chain(), self.world.judge.history());
-        let bad_since = duty::time_to_leave(chain.game(), self.world.judge.bad());
-        duty::due(&chain, &history, &guard, bad_since, None).iter().map(Due::id).collect()
+        let charge = Charge { bad: self.world.judge.bad(), ..Charge::default() };
+        duty::due(&chain, &history, &guard, &charge).iter().map(Due::id).collect()
     }
 
     fn exit_change(&mut self) -> ExitRecord {

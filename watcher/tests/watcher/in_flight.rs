@@ -7,7 +7,7 @@ use plasmid_exit_game::facts::{InFlightStep, RootEvent};
 use plasmid_exit_game::output::TxHash;
 use plasmid_exit_game::position::{BlockNumber, Place, TxIndex};
 use plasmid_exit_game::transaction::PlacedTransaction;
-use plasmid_watcher::duty::{self, Due, Guard};
+use plasmid_watcher::duty::{self, Charge, Due, Guard};
 use plasmid_watcher::finding::Finding;
 use plasmid_watcher::in_flight::due;
 
@@ -170,7 +170,8 @@ fn an_exit_of_an_included_payment_is_defended_and_its_spent_output_challenged_by
 /// The payments that leave a bad chain in flight, and who starts that, for guarded owners.
 fn starts(world: &World, owners: &[Address]) -> Vec<(TxHash, Address)> {
     let guard = Guard { owners: owners.to_vec(), accounts: owners.to_vec(), bounty_wei: 0, piece_bounty_wei: 0 };
-    let due = duty::due(&world.judge.chain(), &world.judge.history(), &guard, Some(world.now()), None);
+    let charge = Charge { bad: world.judge.bad(), ..Charge::default() };
+    let due = duty::due(&world.judge.chain(), &world.judge.history(), &guard, &charge);
     let start = |due| if let Due::Start(start) = due { Some((start.tx_hash, start.owner)) } else { None };
     due.into_iter().filter_map(start).collect()
 }

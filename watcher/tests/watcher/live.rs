@@ -37,7 +37,7 @@ pub(crate) struct Live {
     pub(crate) world: World,
     operator: Sender,
     pub(crate) chain: ChildChain,
-    bodies: Bodies,
+    pub(crate) bodies: Bodies,
     server: String,
     pub(crate) data: TempDir,
     pub(crate) alice: Person,

@@ -24,16 +24,20 @@ use crate::program::Watcher;
 
 /// What happened to faults on the root chain.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Told {
+pub(crate) struct Told {
     announced: usize,
     /// Block, rule and accuser of each conviction.
-    proven: Vec<(u64, u8, Address)>,
-    rewarded: Vec<Address>,
+    pub(crate) proven: Vec<(u64, u8, Address)>,
+    pub(crate) rewarded: Vec<Address>,
+    /// Who claimed coins missing, who answered, and who took a bond back.
+    pub(crate) claimed: Vec<Address>,
+    pub(crate) answered: Vec<Address>,
+    pub(crate) returned: Vec<Address>,
 }
 
 impl Live {
     /// A chain whose block 1 is good; its coins.
-    async fn good() -> (Self, Vec<Coin>) {
+    pub(crate) async fn good() -> (Self, Vec<Coin>) {
         let mut live = Self::start().await;
         let (_, coins) = live.first_block().await;
         (live, coins)
@@ -46,12 +50,12 @@ impl Live {
         self.commit_and_serve(&built).await;
     }
 
-    fn accuser(&self) -> Address {
+    pub(crate) fn accuser(&self) -> Address {
         self.world.people.watcher.address()
     }
 
     /// What the contract's events tell of faults by now.
-    async fn told(&self) -> Told {
+    pub(crate) async fn told(&self) -> Told {
         let (node, contract) = (self.world.root.node(), self.world.deployment.contract);
         let head = node.head().await.unwrap().at.number;
         let mut told = Told::default();
@@ -62,13 +66,16 @@ impl Live {
                     told.proven.push((number.get(), rule.number(), accuser));
                 }
                 RootEvent::FaultRewarded { accuser, .. } => told.rewarded.push(accuser),
+                RootEvent::MissingClaimed { claimant, .. } => told.claimed.push(claimant),
+                RootEvent::MissingAnswered { answerer, .. } => told.answered.push(answerer),
+                RootEvent::MissingReturned { claimant, .. } => told.returned.push(claimant),
                 _ => {}
             }
         }
         told
     }
 
-    async fn until_told(&self, is_wanted: impl Fn(&Told) -> bool) -> Told {
+    pub(crate) async fn until_told(&self, is_wanted: impl Fn(&Told) -> bool) -> Told {
         let started = Instant::now();
         loop {
             let told = self.told().await;
@@ -106,7 +113,7 @@ impl Live {
     }
 }
 
-fn no_act_fails(alarms: &[plasmid_watcher::alarms::Alarm]) -> bool {
+pub(crate) fn no_act_fails(alarms: &[plasmid_watcher::alarms::Alarm]) -> bool {
     alarms.iter().all(|alarm| alarm.kind != AlarmKind::ActFails)
 }
 

@@ -6,6 +6,8 @@ mod in_flight;
 mod live;
 mod live_faults;
 mod live_in_flight;
+mod live_unspent;
 mod program;
 mod stories;
+mod unspent;
 mod world;

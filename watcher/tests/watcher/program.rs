@@ -7,30 +7,42 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use plasmid_exit_game::output::OutputId;
 use plasmid_node::client::{Client, ClientLimits};
 use plasmid_node::http::{Limits, Traffic, problem, serve};
 use plasmid_node::problem::{Code, Problem};
-use plasmid_node::wire::{List, Status};
+use plasmid_node::wire::{Answer, List, Status, Unspent, UnspentQuery};
 use plasmid_watcher::alarms::Alarm;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use warp::Filter;
+use warp::{Filter, Reply};
 
-/// Bodies that are served, by block.
+/// Bodies that are served, by block, and memberships, by coin.
 #[derive(Clone, Default)]
-pub(crate) struct Bodies(Arc<Mutex<BTreeMap<u64, Vec<u8>>>>);
+pub(crate) struct Bodies {
+    bodies: Arc<Mutex<BTreeMap<u64, Vec<u8>>>>,
+    unspent: Arc<Mutex<BTreeMap<OutputId, Unspent>>>,
+}
 
 impl Bodies {
     /// Serves from now on; returns the address.
     pub(crate) async fn serve(&self) -> String {
-        let bodies = self.clone();
-        let route = warp::path!("v1" / "blocks" / u64 / "body").map(move |number| {
-            match bodies.0.lock().unwrap().get(&number) {
+        let (bodies, unspent) = (self.bodies.clone(), self.unspent.clone());
+        let body =
+            warp::path!("v1" / "blocks" / u64 / "body").map(move |number| match bodies.lock().unwrap().get(&number) {
                 Some(body) => warp::reply::Response::new(body.clone().into()),
                 None => problem(&Problem::new(Code::NotFound, "not served")),
-            }
+            });
+        let unspent = warp::path!("v1" / "unspent").and(warp::body::json()).map(move |query: UnspentQuery| {
+            let unspent = unspent.lock().unwrap();
+            let answers = query.ids.iter().map(|id| match unspent.get(id) {
+                Some(unspent) => Answer::Done(unspent.clone()),
+                None => Answer::Problem(Problem::new(Code::NotFound, "not shown")),
+            });
+            warp::reply::json(&answers.collect::<Vec<_>>()).into_response()
         });
+        let route = body.or(unspent).unify();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve(listener, route, Limits::default(), Traffic::default(), std::future::pending()));
@@ -38,7 +50,12 @@ impl Bodies {
     }
 
     pub(crate) fn put(&self, number: u64, body: Vec<u8>) {
-        self.0.lock().unwrap().insert(number, body);
+        self.bodies.lock().unwrap().insert(number, body);
+    }
+
+    /// Shows what the tree holds under a coin's position.
+    pub(crate) fn show(&self, id: OutputId, unspent: Unspent) {
+        self.unspent.lock().unwrap().insert(id, unspent);
     }
 }
 

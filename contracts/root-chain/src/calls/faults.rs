@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256, keccak256};
 use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::InclusionProof;
-use plasmid_exit_game::fault::{Creation, FaultProof, Origin, ShownBody, ShownLeaf};
+use plasmid_exit_game::fault::{Creation, FaultProof, HeldKey, Origin, ShownBody, ShownLeaf, SpentCoin};
 use plasmid_exit_game::receipt::{BrokenPromise, Receipt};
 use plasmid_exit_game::signature::Signature;
 
@@ -26,15 +26,12 @@ impl RootChain {
         self.transact("announceFault", &[announcement.into()], 0)
     }
 
-    /// Convicts a block that breaks one of R1–R7. §3.
+    /// Convicts a block that breaks one of R1–R8. §3.
     #[must_use]
     pub fn prove_fault(&self, proof: &FaultProof) -> Call {
         let input_value = |input: u8| Value::from(u64::from(input));
         let leaf_values = |ShownLeaf { body, witness, inclusion }: &ShownLeaf| {
             vec![body[..].into(), witness[..].into(), shown_inclusion_value(inclusion)]
-        };
-        let body_values = |ShownBody { body, inclusion }: &ShownBody| -> Vec<Value> {
-            vec![body[..].into(), shown_inclusion_value(inclusion)]
         };
         let (function, args) = match proof {
             FaultProof::NotCanonical { leaf } => ("proveFaultNotCanonical", leaf_values(leaf)),
@@ -70,6 +67,15 @@ impl RootChain {
             FaultProof::ExitingInFlight { spend, input, exit_body, piece } => {
                 let args = vec![input_value(*input), exit_body[..].into(), input_value(*piece)];
                 ("proveFaultExitingInFlight", [body_values(spend), args].concat())
+            }
+            FaultProof::HeldSpent { held, spent } => {
+                ("proveFaultHeldSpent", [vec![held_value(held)], spent_values(spent)].concat())
+            }
+            FaultProof::HeldNotMade { held, origin } => {
+                ("proveFaultHeldNotMade", vec![held_value(held), origin_value(origin)])
+            }
+            FaultProof::HeldNotDeposited { held, creation } => {
+                ("proveFaultHeldNotDeposited", vec![held_value(held), creation_value(creation)])
             }
         };
         self.transact(function, &args, 0)
@@ -108,13 +114,21 @@ impl RootChain {
     }
 }
 
-fn shown_inclusion_value(proof: &InclusionProof) -> Value {
+pub(super) fn shown_inclusion_value(proof: &InclusionProof) -> Value {
     let InclusionProof { header, index, witness_hash, path } = proof;
     Value::Tuple(vec![header_value(header), u64::from(*index).into(), (*witness_hash).into(), path_value(path)])
 }
 
-fn creation_value(creation: &Creation) -> Value {
+pub(super) fn creation_value(creation: &Creation) -> Value {
     Value::Tuple(vec![creation.fields[..].into(), creation.index.into()])
+}
+
+fn body_values(ShownBody { body, inclusion }: &ShownBody) -> Vec<Value> {
+    vec![body[..].into(), shown_inclusion_value(inclusion)]
+}
+
+pub(super) fn spent_values(SpentCoin { output_id, output, spend }: &SpentCoin) -> Vec<Value> {
+    [vec![output_id.0.into(), output[..].into()], body_values(spend)].concat()
 }
 
 fn origin_value(origin: &Origin) -> Value {
@@ -127,4 +141,9 @@ fn origin_value(origin: &Origin) -> Value {
         body[..].into(),
         witness[..].into(),
     ])
+}
+
+fn held_value(held: &HeldKey) -> Value {
+    let HeldKey { header, position, value, proof } = held;
+    Value::Tuple(vec![header_value(header), (*position).into(), (*value).into(), proof[..].into()])
 }

@@ -46,6 +46,8 @@ fn rule(fields: &mut Fields) -> Result<Rule, DecodeError> {
         5 => Rule::R5,
         6 => Rule::R6,
         7 => Rule::R7,
+        8 => Rule::R8,
+        9 => Rule::R9,
         _ => return Err(fields.out_of_form()),
     })
 }

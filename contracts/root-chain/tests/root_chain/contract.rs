@@ -39,7 +39,7 @@ pub(crate) fn deposited(root_chain: &RootChain, landed: &Landed) -> Deposit {
     }
 }
 
-/// Commits a block and returns its header.
+/// Commits a block with any unspent root and returns its header.
 pub(crate) async fn commit(
     root_chain: &RootChain,
     operator: &Sender,
@@ -47,11 +47,23 @@ pub(crate) async fn commit(
     leaves: &[B256],
     deposit_count: u64,
 ) -> Header {
+    commit_tree(root_chain, operator, number, leaves, deposit_count, B256::repeat_byte(2)).await
+}
+
+/// Commits a block with this unspent root and returns its header.
+pub(crate) async fn commit_tree(
+    root_chain: &RootChain,
+    operator: &Sender,
+    number: u64,
+    leaves: &[B256],
+    deposit_count: u64,
+    utxo_root: B256,
+) -> Header {
     let anchor = root_chain.node().head().await.unwrap();
     let submission = Submission {
         number: BlockNumber::new(number).unwrap(),
         tx_root: tx_tree::root(leaves),
-        utxo_root: B256::repeat_byte(2),
+        utxo_root,
         tx_count: leaves.len() as u32,
         deposit_count,
         anchor: anchor.at,

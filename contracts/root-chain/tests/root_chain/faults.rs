@@ -5,7 +5,9 @@ use plasmid_exit_game::block::Header;
 use plasmid_exit_game::exit::contract::InclusionProof;
 use plasmid_exit_game::exit::standard::ExitRecord;
 use plasmid_exit_game::facts::RootEvent;
-use plasmid_exit_game::fault::{Conviction, Creation, FaultProof, Origin, Rule, ShownBody, ShownLeaf};
+use plasmid_exit_game::fault::{
+    Conviction, Creation, FaultProof, HeldKey, Origin, Rule, ShownBody, ShownLeaf, SpentCoin,
+};
 use plasmid_exit_game::output::{ETHER, Output, OutputId, TxHash};
 use plasmid_exit_game::position::{BlockNumber, Position};
 use plasmid_exit_game::receipt::{BrokenPromise, Receipt};
@@ -20,12 +22,17 @@ use crate::anvil::{Anvil, PERIODS, account, address};
 use crate::contract::{assert_is_constant, commit, events};
 use crate::operations::refusal;
 
-/// A leaf that no decoder takes, and its block.
-async fn broken_block(root_chain: &RootChain, operator: &Sender, number: u64) -> FaultProof {
+/// Commits a block with a leaf that no decoder takes, and proves it.
+pub(crate) async fn broken_block(
+    root_chain: &RootChain,
+    operator: &Sender,
+    number: u64,
+    deposit_count: u64,
+) -> FaultProof {
     let (body, witness) = (Bytes::from_static(&[1, 2, 3]), Bytes::from_static(&[4]));
     let witness_hash = keccak256(&witness);
     let leaves = [tx_tree::EMPTY_LEAF, tx_tree::leaf(TxHash(keccak256(&body)), witness_hash)];
-    let header = commit(root_chain, operator, number, &leaves, 0).await;
+    let header = commit(root_chain, operator, number, &leaves, deposit_count).await;
     let path = tx_tree::path(&leaves, 1).unwrap();
     FaultProof::NotCanonical {
         leaf: ShownLeaf { body, witness, inclusion: InclusionProof { header, index: 1, witness_hash, path } },
@@ -49,7 +56,7 @@ async fn a_fault_that_was_announced_halts_the_chain_and_rewards_its_accuser() {
     anvil.move_time(10).await;
     commit(&root_chain, &operator, 1, &[], 0).await;
     anvil.move_time(10).await;
-    let proof = broken_block(&root_chain, &operator, 2).await;
+    let proof = broken_block(&root_chain, &operator, 2, 0).await;
     let number = BlockNumber::new(2).unwrap();
     assert_eq!(root_chain.conviction(number).await.unwrap(), None);
 
@@ -88,7 +95,7 @@ async fn the_reward_of_a_proof_that_was_not_announced_waits_for_who_announced_in
     let (root_chain, deployment) = anvil.deploy().await;
     let (operator, alice, bob) = (anvil.sender(0).await, anvil.sender(1).await, anvil.sender(2).await);
     anvil.move_time(10).await;
-    let proof = broken_block(&root_chain, &operator, 1).await;
+    let proof = broken_block(&root_chain, &operator, 1, 0).await;
     let call = root_chain.prove_fault(&proof);
     announce(&root_chain, &alice, &call).await;
     anvil.mine(1).await;
@@ -118,23 +125,29 @@ async fn every_prover_is_reached() {
     let creation = Creation { fields: bytes.clone(), index: 5 };
     let origin = Origin {
         header: inclusion.header,
-        path: inclusion.path,
+        path: inclusion.path.clone(),
         tx_hash: B256::repeat_byte(4),
         witness_hash: B256::repeat_byte(5),
         body: bytes.clone(),
         witness: bytes.clone(),
     };
+    let held =
+        HeldKey { header: inclusion.header, position: u64::MAX, value: B256::repeat_byte(6), proof: bytes.clone() };
+    let spent = SpentCoin { output_id, output: bytes.clone(), spend: spend.clone() };
     let output = Output { owner: address(1), asset: ETHER, amount: 1 };
     let exit = ExitRecord { output_id, position: Position::of_deposit(0).unwrap(), output, key: 9 };
-    let (input, exit_body) = (15, bytes);
+    let (input, exit_body) = (15, bytes.clone());
     for proof in [
         FaultProof::NotCanonical { leaf: leaf.clone() },
         FaultProof::NotBefore { leaf: leaf.clone(), input },
-        FaultProof::NotMade { leaf: leaf.clone(), input, origin },
+        FaultProof::NotMade { leaf: leaf.clone(), input, origin: origin.clone() },
         FaultProof::NotDeposited { leaf: leaf.clone(), input, creation: creation.clone() },
         FaultProof::NotSigned { leaf, input, creation: creation.clone() },
-        FaultProof::Unbalanced { spend: spend.clone(), creations: vec![creation.clone(), creation] },
+        FaultProof::Unbalanced { spend: spend.clone(), creations: vec![creation.clone(), creation.clone()] },
         FaultProof::DoubleSpend { spend: spend.clone(), other: spend.clone(), output_id },
+        FaultProof::HeldSpent { held: held.clone(), spent },
+        FaultProof::HeldNotMade { held: held.clone(), origin },
+        FaultProof::HeldNotDeposited { held, creation },
         FaultProof::Settled { spend: spend.clone(), input },
         FaultProof::Exiting { spend: spend.clone(), input, exit },
         FaultProof::ExitingInFlight { spend, input, exit_body, piece: 31 },

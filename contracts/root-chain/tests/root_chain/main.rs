@@ -9,3 +9,4 @@ mod in_flight;
 mod operations;
 mod replies;
 mod sending;
+mod unspent;

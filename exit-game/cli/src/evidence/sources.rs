@@ -41,7 +41,8 @@ pub(crate) struct Sources<'a> {
     pub(crate) coins: BTreeMap<OutputId, Vec<EvidenceCoin>>,
     /// The file's payments, those that are shown in full.
     pub(crate) payments: BTreeMap<TxHash, EvidenceTransaction>,
-    deposits: BTreeMap<OutputId, Deposit>,
+    /// Every deposit.
+    pub(crate) deposits: BTreeMap<OutputId, Deposit>,
 }
 
 impl<'a> Sources<'a> {

@@ -17,7 +17,7 @@ use crate::report::Format;
 use crate::session::{Session, Settings};
 
 pub(crate) mod challenge;
-mod from_file;
+pub(crate) mod from_file;
 mod in_flight;
 mod payout;
 pub(crate) mod pending;

@@ -16,6 +16,7 @@ use plasmid_node::wire::form;
 use plasmid_root_chain::calls::{PROCESS_EXITS_MAX, PieceRecord};
 use plasmid_root_chain::events::decode_event;
 use plasmid_root_chain::node::Landed;
+use plasmid_root_chain::sender::Sender;
 use serde::Serialize;
 
 use crate::amount::{Asset, shown};
@@ -132,20 +133,32 @@ impl Due<'_> {
     }
 }
 
-/// Pays the exits whose time has come, in the order of their keys, as many a transaction as its gas surely suffices for.
+/// Pays the exits whose time has come.
 pub(crate) async fn process(session: &Session, args: &ProcessArgs) -> anyhow::Result<Items<Processed>> {
-    let sender = session.sender().await?;
+    let items = if args.dry_run {
+        let (game, void_from) = (session.game().await?, void_from(session).await?);
+        let due = due(&game, args.asset, u64::MAX);
+        due.values().flatten().flat_map(|due| due.would(&game, void_from)).collect()
+    } else {
+        pay(session, &session.sender().await?, args.asset, u64::MAX).await?
+    };
+    Ok(Items { items, none: "no exit is due" })
+}
+
+/// Pays the exits whose time has come, those with keys up to `until`, in the order of their keys, as many a transaction as its
+/// gas surely suffices for.
+pub(crate) async fn pay(
+    session: &Session,
+    sender: &Sender,
+    asset: Option<Asset>,
+    until: u64,
+) -> anyhow::Result<Vec<Processed>> {
     let mut items = Vec::new();
     loop {
         // Read again for every transaction: others process too, and payments change what the next ones cost.
         let game = session.game().await?;
-        let due = due(&game, args.asset);
-        if args.dry_run {
-            let void_from = void_from(session).await?;
-            items.extend(due.values().flatten().flat_map(|due| due.would(&game, void_from)));
-            break;
-        }
-        let Some((&asset, due)) = due.first_key_value() else { break };
+        let due = due(&game, asset, until);
+        let Some((&asset, due)) = due.first_key_value() else { return Ok(items) };
         let chunk = chunk(due);
         let (mut exits, mut pieces) = (Vec::new(), Vec::new());
         for due in chunk {
@@ -159,24 +172,24 @@ pub(crate) async fn process(session: &Session, args: &ProcessArgs) -> anyhow::Re
             }
         }
         let what = format!("process {} of {} exits of {}", chunk.len(), due.len(), Asset(asset));
-        let receipt = transact(&sender, &session.root.process_exits(asset, &exits, &pieces), &what).await?;
+        let receipt = transact(sender, &session.root.process_exits(asset, &exits, &pieces), &what).await?;
         let done = processed(session, asset, &receipt)?;
         if done.is_empty() {
             eprintln!("{what}: nothing was done; somebody else may have been first");
-            break;
+            return Ok(items);
         }
         items.extend(done);
     }
-    Ok(Items { items, none: "no exit is due" })
 }
 
-/// Returns what is due, by asset, in the order of keys.
-fn due(game: &Game, asset: Option<Asset>) -> BTreeMap<Address, Vec<Due<'_>>> {
+/// Returns what is due with a key up to `until`, by asset, in the order of keys.
+fn due(game: &Game, asset: Option<Asset>, until: u64) -> BTreeMap<Address, Vec<Due<'_>>> {
+    let until = until.min(game.now());
     let mut due: BTreeMap<Address, Vec<Due<'_>>> = BTreeMap::new();
-    for exit in game.pending_exits().filter(|exit| exit.record.key <= game.now()) {
+    for exit in game.pending_exits().filter(|exit| exit.record.key <= until) {
         due.entry(exit.record.output.asset).or_default().push(Due::Standard(exit));
     }
-    for exit in game.in_flight_exits().filter(|exit| exit.key <= game.now()) {
+    for exit in game.in_flight_exits().filter(|exit| exit.key <= until) {
         let mut by_asset: BTreeMap<Address, PieceSet> = BTreeMap::new();
         for (piece, _, output) in view::pieces(exit).filter(|(piece, ..)| exit.live_pieces.has(*piece)) {
             let pieces = by_asset.entry(output.asset).or_default();

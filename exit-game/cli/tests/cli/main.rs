@@ -10,5 +10,6 @@ mod operator;
 mod receipts;
 mod root_chain;
 mod sends;
+mod settle;
 mod supervisor;
 mod user;

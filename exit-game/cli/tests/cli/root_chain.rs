@@ -6,7 +6,7 @@ use plasmid_harness::anvil::move_time;
 use plasmid_root_chain::account::Account;
 use plasmid_root_chain::bindings::Value;
 use plasmid_root_chain::calls;
-use plasmid_root_chain::deploy::deploy_artifact;
+use plasmid_root_chain::deploy::{ANSWER_MISSING_GAS, deploy_artifact};
 use plasmid_root_chain::node::Node;
 use plasmid_root_chain::rpc::{Rpc, RpcSettings};
 use plasmid_root_chain::sender::{Sender, SenderSettings};
@@ -139,6 +139,7 @@ fn a_deployment_is_what_was_asked_for() {
     assert!(deployed["exitBond"].is_string() && deployed["deploymentBlock"].is_u64());
     let wei = |field: &str| deployed[field].as_str().unwrap().parse::<u128>().unwrap();
     assert_eq!(wei("operatorBond"), wei("faultSlash") + 4 * wei("receiptSlash"));
+    assert_eq!(wei("missingBond"), 3 * ANSWER_MISSING_GAS * 1_000_000_000);
     let slashes = ["deploy", "--fault-slash", "10ether", "--receipt-slash", "1ether", "--json", "--operator-bond"];
     assert_eq!(net.user(0).run(&[&slashes[..], &["10.9ether"]].concat()).code, 2, "one of each at least");
     let deployed = net.user(0).run(&[&slashes[..], &["11ether"]].concat()).json();

@@ -1,9 +1,9 @@
 //! Stories of blocks and coins, as an operator and as a watcher see them.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use plasmid_exit_game::block::decode_items;
 use plasmid_exit_game::facts::RootEvent;
-use plasmid_exit_game::fault::Fault;
+use plasmid_exit_game::fault::{Fault, Rule};
 use plasmid_exit_game::output::OutputId;
 use plasmid_exit_game::transaction::{body_len, witness_len};
 use plasmid_exit_game::tx_tree;
@@ -465,6 +465,51 @@ fn trees_are_kept_for_a_while_and_as_long_as_they_are_needed() {
     story.close();
     story.commit();
     assert_eq!(story.chain.verified_block(), number(TREES_KEPT as u64 + 4));
+}
+
+#[test]
+fn the_tree_of_the_last_good_block_is_there_after_a_halt_however_old_it_is() {
+    let mut story = Story::new();
+    let (alice, bob) = (person(1), person(2));
+    let id = story.funds(&alice, 10);
+    for block in 1..=TREES_KEPT as u64 + 9 {
+        if block == 4 {
+            story.pays(&alice, &[id], &[bob.owns(10)]);
+        }
+        story.close();
+        story.commit();
+    }
+    let at = |story: &Story| story.chain.unspent(id, BlockChoice::Number(number(3)));
+    assert_eq!(at(&story), Err(UnspentLookupError::TooOld { number: number(3) }));
+    let (accuser, evidence, slashed) = (alice.address(), B256::ZERO, U256::ZERO);
+    story.root_block(vec![RootEvent::FaultProven { number: number(4), rule: Rule::R9, accuser, evidence, slashed }]);
+    at(&story).unwrap().verify(id, &alice.owns(10)).unwrap();
+    story.root_blocks(3);
+    assert!(at(&story).is_ok(), "it is kept");
+}
+
+#[test]
+fn the_tree_after_any_block_can_be_had_however_old_it_is() {
+    let mut story = Story::new();
+    let alice = person(1);
+    let mut coin = story.funds(&alice, 10);
+    for block in 1..=TREES_KEPT as u64 + 12 {
+        if block <= 12 {
+            // One coin is made and spent in the block, one is left for the next, and a deposit stays.
+            for _ in 0..2 {
+                coin = story.pays(&alice, &[coin], &[alice.owns(10)]).1[0];
+            }
+            story.funds(&alice, 1);
+        }
+        story.close();
+        story.commit();
+    }
+    for block in 0..=TREES_KEPT as u64 + 12 {
+        let header = story.chain.game().header(number(block)).map(|&(header, _)| header);
+        let tree = story.chain.past_tree(number(block)).unwrap().restore();
+        assert_eq!(tree.root(), header.map_or(B256::ZERO, |header| header.utxo_root), "block {block}");
+    }
+    assert!(story.chain.past_tree(number(TREES_KEPT as u64 + 13)).is_none());
 }
 
 #[test]

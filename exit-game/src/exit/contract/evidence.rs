@@ -66,10 +66,8 @@ pub struct Spend {
 impl Contract {
     /// Returns where a proof shows the transaction: in a committed block that is not void. §1.7, §3.
     pub(super) fn included_place(&self, tx_hash: TxHash, proof: &InclusionProof) -> Result<Place, Revert> {
-        let number = self.committed_number(proof)?;
-        if self.is_void(number) {
-            return Err(Revert::VoidBlock { number });
-        }
+        let number = self.committed_number(&proof.header)?;
+        self.check_not_void(number)?;
         proof.place(tx_hash)
     }
 
@@ -78,13 +76,20 @@ impl Contract {
         if proof.header.number == BlockNumber::ZERO {
             return Ok(None);
         }
-        let number = self.committed_number(proof)?;
+        let number = self.committed_number(&proof.header)?;
         let place = proof.place(tx_hash)?;
         Ok((!self.is_void(number)).then_some(place))
     }
 
-    fn committed_number(&self, proof: &InclusionProof) -> Result<BlockNumber, Revert> {
-        let (number, commitment) = (proof.header.number, proof.header.commitment());
+    /// Returns where a body stands in a committed block. §1.7.
+    pub(super) fn committed_place(&self, tx_hash: TxHash, proof: &InclusionProof) -> Result<Place, Revert> {
+        self.committed_number(&proof.header)?;
+        proof.place(tx_hash)
+    }
+
+    /// Returns the number of a header that is that of a committed block. §1.9.
+    pub(super) fn committed_number(&self, header: &Header) -> Result<BlockNumber, Revert> {
+        let (number, commitment) = (header.number, header.commitment());
         if self.commitment(number) == Some(commitment) { Ok(number) } else { Err(Revert::UnknownHeader { number }) }
     }
 

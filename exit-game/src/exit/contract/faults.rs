@@ -10,7 +10,7 @@ use crate::block::Header;
 use crate::exit::key::Periods;
 use crate::exit::standard::CoinState;
 use crate::facts::RootEvent;
-use crate::fault::{Conviction, FaultProof, OpenInFlightExit, RootState, check};
+use crate::fault::{Conviction, FaultProof, OpenInFlightExit, RootState, Rule, check};
 use crate::output::{ETHER, OutputId, TxHash};
 use crate::position::BlockNumber;
 use crate::receipt::{BrokenPromise, Receipt};
@@ -61,12 +61,8 @@ impl Contract {
         let mut conviction = match before {
             Some(conviction) => conviction,
             None => {
-                self.head.halt = Some(Halt { from: number, at: call.now });
-                let slashed = self.parameters.fault_slash.min(self.bond.fault_part);
-                self.bond.fault_part = self.bond.fault_part.saturating_sub(slashed);
-                let (rule, slashed_wei) = (proof.rule(), U256::from(slashed));
-                events.push(RootEvent::FaultProven { number, rule, accuser, evidence, slashed: slashed_wei });
-                self.burn_half(slashed, call, pay, &mut events)
+                let charge = Charge { number, rule: proof.rule(), accuser, evidence };
+                self.convict(call, charge, pay, &mut events)
             }
         };
         let reward = self.take_reward(&mut conviction, accuser, evidence);
@@ -80,6 +76,22 @@ impl Contract {
             self.pay_or_credit(Payment { asset: ETHER, to: accuser, amount }, pay, &mut events);
         }
         Ok(events)
+    }
+
+    /// Halts the chain at a block, takes the slash and burns half of it; the other half waits. §3.
+    pub(super) fn convict(
+        &mut self,
+        call: Call,
+        charge: Charge,
+        pay: &mut Pay<'_>,
+        events: &mut Vec<RootEvent>,
+    ) -> Conviction {
+        let Charge { number, rule, accuser, evidence } = charge;
+        self.head.halt = Some(Halt { from: number, at: call.now });
+        let slashed = self.parameters.fault_slash.min(self.bond.fault_part);
+        self.bond.fault_part = self.bond.fault_part.saturating_sub(slashed);
+        events.push(RootEvent::FaultProven { number, rule, accuser, evidence, slashed: U256::from(slashed) });
+        self.burn_half(slashed, call, pay, events)
     }
 
     /// Slashes a broken receipt, or pays the reward that waits for whoever announced this evidence. §3.
@@ -194,6 +206,15 @@ impl Contract {
         let is_in_time = announced.is_some_and(|announced| announced + ANNOUNCEMENT_AGE <= conviction.root_block);
         if is_in_time { core::mem::take(&mut conviction.reward) } else { 0 }
     }
+}
+
+/// What a block is convicted of.
+pub(super) struct Charge {
+    pub(super) number: BlockNumber,
+    pub(super) rule: Rule,
+    pub(super) accuser: Address,
+    /// Hash of the proving call's calldata.
+    pub(super) evidence: B256,
 }
 
 /// A receipt shown as broken.

@@ -67,14 +67,14 @@ impl Contract {
 
     /// Ends a standard exit whose turn it is.
     fn process_exit(&mut self, run: &mut Run<'_, '_>, record: &ExitRecord) {
-        let ExitRecord { output_id, output: Output { asset, amount, .. }, key, .. } = *record;
+        let ExitRecord { output_id, output: Output { owner, asset, amount }, key, .. } = *record;
         let coin = self.coin(output_id);
         if asset != run.asset || Some(key) != run.due_key || !coin.is_exit_of(record) {
             return;
         }
         let Parameters { exit_bond, exit_bounty, periods, .. } = self.parameters;
         self.count_down(run, key, U256::from(exit_bounty));
-        let payee = self.payee_of_exit(record, coin);
+        let payee = self.payee_of(output_id, owner);
         // The deployment refuses a bounty above the bond.
         let bond = U256::from(exit_bond.saturating_sub(exit_bounty));
         let is_void = record.position.block().is_some_and(|number| self.is_void(number));
@@ -212,7 +212,7 @@ impl Contract {
     }
 
     /// Takes up to `amount` from what an asset owes, and returns what was taken.
-    fn take_from_owed(&mut self, asset: Address, amount: u128) -> u128 {
+    pub(super) fn take_from_owed(&mut self, asset: Address, amount: u128) -> u128 {
         let Some(owed) = self.owed.get_mut(&asset) else { return 0 };
         let taken = amount.min(*owed);
         *owed -= taken;

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, U256};
 use crate::exit::in_flight::{Decision, PieceSet};
 use crate::facts::RootRef;
 use crate::output::{OutputId, TxHash};
-use crate::position::BlockNumber;
+use crate::position::{BlockNumber, Position};
 
 /// Why a call changed nothing. Named and filled as in the interfaces; a call is refused for the first reason that holds in
 /// the contract's order.
@@ -457,5 +457,90 @@ pub enum Revert {
     NotYetSunset {
         /// Seconds.
         sunset_at: u64,
+    },
+    /// The proof does not show that the tree holds the value. §1.8.
+    #[error("this does not show that the tree holds the value")]
+    NotHeld,
+    /// The value is not that of the output shown. §1.8.
+    #[error("this is not the preimage of the tree's value")]
+    NotTheValue,
+    /// What is shown is later than what the block has.
+    #[error("{shown} is later than {number}")]
+    LaterBlock {
+        /// A block's number, or a deposit's nonce.
+        shown: u64,
+        /// The block, or how many deposits it covers.
+        number: u64,
+    },
+    /// Claims against the block counted until then. R9.
+    #[error("claims counted until {until}")]
+    TooLateToClaim {
+        /// Seconds.
+        until: u64,
+    },
+    /// The coin was claimed missing from this block before. R9.
+    #[error("a coin at {position} was claimed missing from block {number} before")]
+    AlreadyClaimed {
+        /// The block.
+        number: BlockNumber,
+        /// Where the coin was made.
+        position: Position,
+    },
+    /// No such claim is open. R9.
+    #[error("no claim is open that block {number} lacks a coin at {position:#x}")]
+    NotClaimed {
+        /// The block.
+        number: BlockNumber,
+        /// The 64 bits that were given as the coin's position.
+        position: u64,
+    },
+    /// Answers to the claim counted until then. R9.
+    #[error("answers counted until {until}")]
+    TooLateToAnswer {
+        /// Seconds.
+        until: u64,
+    },
+    /// The claim can be answered until then. R9.
+    #[error("the claim can be answered until {from}")]
+    TooEarlyToConvict {
+        /// Seconds.
+        from: u64,
+    },
+    /// The block can be convicted by the claim until then. R9.
+    #[error("the claim counts until {until}")]
+    ClaimRuns {
+        /// Seconds.
+        until: u64,
+    },
+    /// The chain is neither halted nor closed. §8.
+    #[error("the chain is neither halted nor closed")]
+    StillRunning,
+    /// Coins can be withdrawn from then on. §8.
+    #[error("coins can be withdrawn from {from} on")]
+    NotYetSettling {
+        /// Seconds.
+        from: u64,
+    },
+    /// The header is not that of the last block that is not void. §8.
+    #[error("block {shown} is not the last good one, which is {last}")]
+    NotTheLastBlock {
+        /// The number in the header.
+        shown: BlockNumber,
+        /// The last good block's.
+        last: BlockNumber,
+    },
+    /// Exits of this asset come first. §8.
+    #[error("exits of {asset} under the key {key} come first")]
+    ExitsPending {
+        /// The asset.
+        asset: Address,
+        /// Seconds.
+        key: u64,
+    },
+    /// The last good block covers the deposit: its tree says whether it is unspent. §8.
+    #[error("the last good block covers deposit {nonce}")]
+    DepositCovered {
+        /// The deposit's.
+        nonce: u64,
     },
 }

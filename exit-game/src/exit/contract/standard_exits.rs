@@ -123,7 +123,7 @@ impl Contract {
     pub fn assign_exit(&mut self, call: Call, record: &ExitRecord, payee: Address) -> Result<Vec<RootEvent>, Revert> {
         let output_id = record.output_id;
         let coin = self.exiting_coin(record)?;
-        let current = self.payee_of_exit(record, coin);
+        let current = self.payee_of(output_id, record.output.owner);
         if call.caller != current {
             return Err(Revert::NotPayee { caller: call.caller, payee: current });
         }
@@ -136,10 +136,10 @@ impl Contract {
         Ok(vec![RootEvent::ExitAssigned { output_id, payee }])
     }
 
-    /// Returns whom the exit pays: its coin's owner, until the claim is handed on.
-    pub(super) fn payee_of_exit(&self, record: &ExitRecord, coin: CoinState) -> Address {
-        let assigned = if coin.is_assigned() { self.payee(record.output_id) } else { None };
-        assigned.unwrap_or(record.output.owner)
+    /// Returns whom a coin is paid: its owner, until the claim to its pending exit is handed on.
+    pub(super) fn payee_of(&self, output_id: OutputId, owner: Address) -> Address {
+        let assigned = if self.coin(output_id).is_assigned() { self.payee(output_id) } else { None };
+        assigned.unwrap_or(owner)
     }
 
     /// Returns the word of the coin whose pending exit has this record. §5.1.
