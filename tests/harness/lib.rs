@@ -10,6 +10,7 @@
 //! | [`ending`] | the end of a chain, and how coins are withdrawn after it |
 //! | [`breaches`] | every way to break a block, by name |
 //! | [`cheat`] | the cheating operator: commits any block, withholds any body |
+//! | [`false_server`] | a server that lies, lags or goes silent |
 //! | [`proxy`] | a bad network before the root chain |
 //! | `trouble` | kills and reorganisations in every story of an in-flight exit, on demand |
 //!
@@ -19,6 +20,7 @@ pub mod anvil;
 pub mod breaches;
 pub mod cheat;
 pub mod ending;
+pub mod false_server;
 pub mod in_flight;
 pub mod load;
 pub mod people;

@@ -9,6 +9,7 @@ mod in_flight_contested;
 mod in_flight_frozen;
 mod in_flight_order;
 mod in_flight_unanswered;
+mod light;
 mod payments;
 mod round_trip;
 mod settlement;

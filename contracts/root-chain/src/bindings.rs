@@ -225,6 +225,11 @@ pub(crate) fn decode_root_chain_result(function: &'static str, data: &[u8]) -> R
     Ok(Fields { of: function.to_owned(), values: values.into_iter() })
 }
 
+/// Returns the first topic of RootChain's event `name`. A test asks for each that is asked for by name.
+pub(crate) fn root_chain_event_topic(name: &str) -> B256 {
+    B256::new(ROOT_CHAIN.abi.event(name).expect("an event of the committed artifact").signature().0)
+}
+
 /// Decodes a log of RootChain: the event's name and its fields in the order of their declaration.
 pub(crate) fn decode_root_chain_log(log: &Log) -> Result<(&'static str, Fields), DecodeError> {
     let unknown = DecodeError::UnknownEvent { topic: log.topics.first().copied() };

@@ -278,7 +278,16 @@ impl RootChain {
     ///
     /// [`ReadError`], as for every question.
     pub async fn commitment(&self, number: BlockNumber) -> Result<Option<B256>, ReadError> {
-        let word = self.view("blocks", &[number.get().into()], Fields::word).await?;
+        self.commitment_at(At::Head, number).await
+    }
+
+    /// Returns the same as it was at another place of the root chain.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question; nodes forget the states of blocks that are more than 127 below the head.
+    pub async fn commitment_at(&self, at: At, number: BlockNumber) -> Result<Option<B256>, ReadError> {
+        let word = self.view_at(at, "blocks", &[number.get().into()], Fields::word).await?;
         Ok(Some(word).filter(|word| !word.is_zero()))
     }
 

@@ -7,8 +7,8 @@ use plasmid_exit_game::facts::RootEvent;
 use plasmid_exit_game::output::{Deposit, Output, OutputId};
 use plasmid_exit_game::position::{BlockNumber, NONCE_BITS, Position};
 
-use crate::bindings::{DecodeError, Fields, decode_root_chain_log};
-use crate::node::Log;
+use crate::bindings::{DecodeError, Fields, decode_root_chain_log, root_chain_event_topic};
+use crate::node::{Log, Topics};
 
 mod faults;
 pub(crate) mod in_flight;
@@ -17,6 +17,35 @@ mod unspent;
 
 /// `AssetStandard.Erc20`, the only standard of version 1 (§1.2).
 const ERC20: u64 = 1;
+
+/// The events that start, change and end exits, of anybody, the one that voids blocks, and the one after the chain's end.
+const OF_EXITS: [&str; 17] = [
+    "StandardExitStarted",
+    "StandardExitChallenged",
+    "ExitAssigned",
+    "ExitPaid",
+    "ExitReturned",
+    "InFlightExitStarted",
+    "InFlightExitImproved",
+    "Piggybacked",
+    "CanonicityChallenged",
+    "CanonicityAnswered",
+    "PieceChallenged",
+    "InFlightExitDecided",
+    "PiecePaid",
+    "PieceReturned",
+    "InFlightExitClosed",
+    "FaultProven",
+    "CoinWithdrawn",
+];
+
+/// Returns what a follower asks for that guards these owners' coins alone: all exits, convictions, and their own deposits. §7.
+#[must_use]
+pub fn interest_of(owners: &[Address]) -> Vec<Topics> {
+    let exits = OF_EXITS.map(root_chain_event_topic).to_vec();
+    let (deposited, owners) = (root_chain_event_topic("Deposited"), owners.iter().map(Address::into_word));
+    vec![vec![Some(exits)], vec![Some(vec![deposited]), None, Some(owners.collect())]]
+}
 
 /// Decodes a log of `contract`.
 ///
@@ -202,6 +231,21 @@ mod tests {
         assert_eq!(decode_event(CONTRACT, &Log { removed: true, ..good.clone() }), Err(EventError::Removed));
         let foreign = decode_event(Address::ZERO, &good);
         assert_eq!(foreign, Err(EventError::Foreign { address: CONTRACT }));
+    }
+
+    #[test]
+    fn a_guard_asks_for_exits_and_its_owners_deposits() {
+        let interest = interest_of(&[Address::repeat_byte(1)]);
+        let has = |log: &Log| {
+            let fits = |(topic, of): (&B256, &Option<Vec<B256>>)| of.as_ref().is_none_or(|of| of.contains(topic));
+            interest.iter().filter(|topics| log.topics.iter().zip(*topics).all(fits)).count()
+        };
+        let mine = deposited(U256::from(7), U256::from(9));
+        assert_eq!(has(&mine), 1);
+        let other = Address::repeat_byte(2).into_word();
+        assert_eq!(has(&Log { topics: vec![mine.topics[0], mine.topics[1], other, mine.topics[3]], ..mine }), 0);
+        assert_eq!(has(&log("StandardExitChallenged(bytes32,address,bytes,bytes)", &[other, other], &[])), 1);
+        assert_eq!(has(&log("ChainClosed()", &[], &[])), 0);
     }
 
     #[test]

@@ -8,7 +8,8 @@
 //!
 //! Far below the head, at more than the finality depth, logs are fetched for many blocks at once. There, blocks without
 //! events are left out, except the last of each range, so that a block's `parent` need not be the block connected
-//! before it. From the finality depth on every block is connected.
+//! before it. From the finality depth on every block is connected. Who is interested in some events alone says so: then
+//! the others are neither asked for nor connected.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use plasmid_exit_game::facts::{RootBlock, RootRef};
 
 use crate::client::{Deployment, RootChain};
 use crate::events::{EventError, decode_event};
-use crate::node::{Log, LogRange, ReadError, RootHeader};
+use crate::node::{Log, LogRange, ReadError, RootHeader, Topics};
 use crate::rpc::RpcError;
 
 /// Blocks that are remembered beside the finality depth: so deep may a reorganisation be.
@@ -33,13 +34,15 @@ pub struct FollowerSettings {
     pub finality_depth: u64,
     /// Pause between two looks at the head.
     pub poll_interval: Duration,
+    /// Which events are asked for, one question each, no event in two of them; without any, all.
+    pub interest: Vec<Topics>,
 }
 
 impl FollowerSettings {
     /// Makes settings for a finality depth, with a pause that suits a devnet.
     #[must_use]
     pub fn new(finality_depth: u64) -> Self {
-        Self { finality_depth, poll_interval: Duration::from_millis(250) }
+        Self { finality_depth, poll_interval: Duration::from_millis(250), interest: Vec::new() }
     }
 }
 
@@ -231,7 +234,7 @@ impl Follower {
         let from = last.at.number + 1;
         let (to, logs) = loop {
             let to = final_number.min(from.saturating_add(self.range_blocks - 1));
-            match self.root_chain.node().logs(self.deployment.contract, LogRange::Numbers(from, to)).await {
+            match self.logs(LogRange::Numbers(from, to)).await {
                 Ok(logs) => break (to, logs),
                 Err(ReadError::Rpc(error)) if self.range_blocks > 1 && is_about_size(&error) => self.range_blocks /= 2,
                 Err(error) => return Err(error.into()),
@@ -263,9 +266,23 @@ impl Follower {
     }
 
     async fn fetch_block(&self, header: RootHeader) -> Result<RootBlock, FollowError> {
-        let contract = self.deployment.contract;
-        let logs = self.root_chain.node().logs(contract, LogRange::Block(header.at.hash)).await?;
-        block_of_logs(header, &logs, contract, self.recent.back().map_or(0, |last| last.timestamp))
+        let logs = self.logs(LogRange::Block(header.at.hash)).await?;
+        let before = self.recent.back().map_or(0, |last| last.timestamp);
+        block_of_logs(header, &logs, self.deployment.contract, before)
+    }
+
+    /// Asks for the contract's events of interest, and puts the answers in chain order.
+    async fn logs(&self, range: LogRange) -> Result<Vec<Log>, ReadError> {
+        let (node, contract) = (self.root_chain.node(), self.deployment.contract);
+        let Some((first, others)) = self.settings.interest.split_first() else {
+            return node.logs(contract, range).await;
+        };
+        let mut logs = node.logs_about(contract, range, first).await?;
+        for topics in others {
+            logs.extend(node.logs_about(contract, range, topics).await?);
+        }
+        logs.sort_by_key(|log| (log.block_number, log.log_index));
+        Ok(logs)
     }
 
     /// Returns the block with this number, which a node with this head must have.

@@ -61,6 +61,9 @@ pub enum LogRange {
     Numbers(u64, u64),
 }
 
+/// What logs are asked for, as nodes take it: for each topic in order the words that it may be, or `None` for any.
+pub type Topics = Vec<Option<Vec<B256>>>;
+
 /// A transaction to be: where to, with what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -197,10 +200,19 @@ impl Node {
     ///
     /// [`ReadError`], as for every question.
     pub async fn logs(&self, address: Address, range: LogRange) -> Result<Vec<Log>, ReadError> {
+        self.logs_about(address, range, &Vec::new()).await
+    }
+
+    /// Returns those of these logs that have such topics.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`], as for every question.
+    pub async fn logs_about(&self, address: Address, range: LogRange, topics: &Topics) -> Result<Vec<Log>, ReadError> {
         let filter = match range {
-            LogRange::Block(hash) => json!({ "address": address, "blockHash": hash }),
+            LogRange::Block(hash) => json!({ "address": address, "topics": topics, "blockHash": hash }),
             LogRange::Numbers(from, to) => {
-                json!({ "address": address, "fromBlock": U64::from(from), "toBlock": U64::from(to) })
+                json!({ "address": address, "topics": topics, "fromBlock": U64::from(from), "toBlock": U64::from(to) })
             }
         };
         Ok(self.rpc.read("eth_getLogs", json!([filter])).await?)

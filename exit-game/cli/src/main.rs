@@ -30,6 +30,7 @@ mod send;
 mod session;
 mod settle;
 mod wallet;
+mod watch;
 
 /// Deposit, pay, and exit: a Plasma child chain from its owner's side.
 #[derive(Debug, Parser)]
@@ -90,6 +91,8 @@ enum Command {
     Receipt(receipts::Command),
     /// Withdraw own coins after the chain's end
     Settle(settle::SettleArgs),
+    /// Guard own coins by their proofs alone, with the help of servers that nobody believes
+    Watch(watch::WatchArgs),
     /// End a chain that had no block for its sunset time
     CloseChain(close_chain::CloseChainArgs),
     /// The operator's bond and keys
@@ -154,6 +157,7 @@ async fn run(command: &Command, settings: &Settings, format: Format) -> anyhow::
             format.print(&receipts::prove::prove(&session().await?, args).await?)?;
         }
         Command::Settle(args) => format.print(&settle::run(args, settings).await?)?,
+        Command::Watch(args) => return watch::run(args, &session().await?, format).await,
         Command::CloseChain(args) => format.print(&close_chain::close_chain(&session().await?, args).await?)?,
         Command::Operator(command) => operator::run(command, settings, format).await?,
         Command::Devnet(args) => return devnet::run(args).await,

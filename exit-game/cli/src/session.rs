@@ -126,8 +126,13 @@ impl Session {
 
     /// Opens the wallet of `owner` in the data folder, which must be this deployment's.
     pub(crate) async fn wallet(&self, owner: Address) -> anyhow::Result<Wallet> {
-        claim(&self.settings.data_dir, &self.deployment).await?;
+        self.claim().await?;
         Wallet::open(&self.settings.data_dir, owner).context("open the wallet")
+    }
+
+    /// Marks the data folder as this deployment's, or refuses it as another one's.
+    pub(crate) async fn claim(&self) -> anyhow::Result<()> {
+        claim(&self.settings.data_dir, &self.deployment).await
     }
 
     /// Returns *now*: the timestamp of the newest root block, in seconds.

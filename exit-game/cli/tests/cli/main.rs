@@ -13,3 +13,4 @@ mod sends;
 mod settle;
 mod supervisor;
 mod user;
+mod watch;
